@@ -1,0 +1,42 @@
+"""Durations that carry their unit: ``5 epochs``, ``200 steps``, ``10%``."""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import lru_cache
+
+_PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(epochs?|steps?|%)\s*")
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> tuple[float, str]:
+    """Split a duration into its amount and its unit: ``"epochs"``, ``"steps"`` or ``"%"``.
+
+    Raises:
+        ValueError: `text` is no duration, or is a fraction of a step.
+    """
+    match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
+    amount = float(match[1]) if match else math.nan
+    if match is None or not math.isfinite(amount):
+        raise ValueError(f"{text!r} is not a duration: write '5 epochs', '200 steps' or '10%'")
+    unit = match[2] if match[2] == "%" else match[2].rstrip("s") + "s"
+    if unit == "steps" and amount != int(amount):
+        raise ValueError(f"{text!r} is not a whole number of steps")
+    return amount, unit
+
+
+@lru_cache(maxsize=4096)
+def exact_steps(text: str, *, total_steps: int, steps_per_epoch: int) -> float:
+    """The duration in optimizer updates, not rounded: ``"30%"`` of 285 is 85.5."""
+    amount, unit = parse(text)
+    if unit == "%":
+        return amount / 100 * total_steps
+    return amount * steps_per_epoch if unit == "epochs" else amount
+
+
+@lru_cache(maxsize=4096)
+def whole_steps(text: str, *, total_steps: int, steps_per_epoch: int) -> int:
+    """The duration in optimizer updates, rounded half up to a whole number."""
+    exact = exact_steps(text, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    return math.floor(exact + 0.5)
