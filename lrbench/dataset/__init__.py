@@ -1,0 +1,37 @@
+"""Datasets: images as uint8 tensors on the training device, and batches of them.
+
+Importing this package imports neither torch nor any dataset library: `Dataset.load` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lrbench.dataset.base import Augment, Dataset, DatasetError, Images, Sizes
+from lrbench.dataset.digits import Digits
+from lrbench.dataset.published import PublishedDataset
+
+if TYPE_CHECKING:
+    from lrbench.dataset.data import Batch, Data, EvalSplit, TrainSplit
+
+__all__ = [
+    "Augment",
+    "Batch",
+    "Data",
+    "Dataset",
+    "DatasetError",
+    "Digits",
+    "EvalSplit",
+    "Images",
+    "PublishedDataset",
+    "Sizes",
+    "TrainSplit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Batch", "Data", "EvalSplit", "TrainSplit"):
+        from lrbench.dataset import data  # imports torch
+
+        return getattr(data, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,333 @@
+"""A dataset ready for training: splits that give batches on the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lrbench.dataset.base import Augment, Dataset, DatasetError, Images, MappedImages
+from lrbench.dataset.memory import Placement, choose_placement, free_host_memory, free_memory
+from lrbench.dataset.split import BATCH_ORDER, SPLIT_TEST, SPLIT_VAL, stratified_split
+from lrbench.dataset.transform import Transform, draw
+
+Batch: TypeAlias = tuple[Tensor, Tensor]
+
+
+class ImageStore:
+    """All images of a file or folder, wherever they are placed, and their labels.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        labels: int64 (N,).
+        device: where batches are wanted.
+        placement: where the images are kept.
+        channels_last: keep images as (H, W, C), else as (C, H, W).
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray | MappedImages,
+        labels: np.ndarray,
+        *,
+        device: torch.device,
+        placement: Placement,
+        channels_last: bool,
+    ) -> None:
+        self.device = device
+        self.placement = placement
+        self.channels_last = channels_last
+        home = device if placement == "device" else torch.device("cpu")
+        self.labels = torch.from_numpy(labels).to(home)
+        self._mapped: MappedImages | None = None
+        self._images: Tensor | None = None
+        if placement == "mmap":
+            assert not isinstance(images, np.ndarray)
+            self._mapped = images
+            return
+        array = images if isinstance(images, np.ndarray) else images.read()
+        if not channels_last:
+            array = array.transpose(0, 3, 1, 2)
+        self._images = torch.from_numpy(np.require(array, requirements=("C", "W"))).to(home)
+
+    def gather(self, index: Tensor) -> Batch:
+        """Stored images, contiguous uint8, and labels at `index`, int64 (B,), on the device.
+
+        `index` is on the device if the images are, else on the host.
+        """
+        if self._mapped is not None:
+            images = torch.from_numpy(self._mapped.take(index.numpy()))
+            if not self.channels_last:
+                images = images.permute(0, 3, 1, 2).contiguous()
+        else:
+            assert self._images is not None
+            images = self._images.index_select(0, index)
+        labels = self.labels.index_select(0, index)
+        return self._move(images), self._move(labels)
+
+    def _move(self, tensor: Tensor) -> Tensor:
+        if tensor.device == self.device:
+            return tensor
+        if self.device.type == "cuda":  # from pinned memory the copy does not hold up the host
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
+
+class TrainSplit:
+    """Training images in random order, augmented.
+
+    Batch order depends on (seed, epoch) and augmentation on (seed, step) alone, so `batch` is a
+    pure function: a run can begin at any step. Every batch is full; the images that an epoch
+    leaves over are other ones each time.
+    """
+
+    def __init__(self, store: ImageStore, index: np.ndarray, transform: Transform) -> None:
+        self._store = store
+        self._index = index
+        self._transform = transform
+        self._last_order: tuple[tuple[int, int], Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Number of full batches in one pass over the images.
+
+        Raises:
+            ValueError: `batch_size` is above the number of images.
+        """
+        if not 1 <= batch_size <= len(self):
+            raise ValueError(
+                f"batch_size={batch_size} must be between 1 and the number of training images "
+                f"({len(self)})"
+            )
+        return len(self) // batch_size
+
+    def batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
+        """The batch of update `step`, counted from 0 over all epochs.
+
+        Returns:
+            images: float32 (B, C, H, W), normalised and augmented.
+            labels: int64 (B,).
+        """
+        epoch, position = divmod(step, self.steps_per_epoch(batch_size))
+        start = position * batch_size
+        index = self._order(seed, epoch)[start : start + batch_size]
+        images, labels = self._store.gather(index)
+        augment = self._transform.augment
+        draws = None
+        if augment is not None:
+            size = self._transform.shape[1]
+            draws = draw(augment, size, seed=seed, step=step, batch_size=batch_size)
+        return self._transform(images, draws), labels
+
+    def batches(
+        self, *, seed: int, batch_size: int, start_step: int, stop_step: int
+    ) -> Iterator[Batch]:
+        """The batches of updates ``start_step <= step < stop_step``.
+
+        Where images are streamed, a thread prepares the next batch meanwhile.
+        """
+        steps = range(start_step, stop_step)
+        if self._store.placement == "device":
+            for step in steps:
+                yield self.batch(step, seed=seed, batch_size=batch_size)
+            return
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as thread:
+            coming = None
+            for step in steps:
+                current = coming or thread.submit(
+                    self.batch, step, seed=seed, batch_size=batch_size
+                )
+                coming = None
+                if step + 1 < stop_step:
+                    coming = thread.submit(self.batch, step + 1, seed=seed, batch_size=batch_size)
+                yield current.result()
+
+    def _order(self, seed: int, epoch: int) -> Tensor:
+        """The images' positions in the store, int64 (N,), in the order of this epoch."""
+        key = (seed, epoch)
+        last = self._last_order  # read once: the prefetching thread may replace it
+        if last is None or last[0] != key:
+            rng = np.random.default_rng([seed, BATCH_ORDER, epoch])
+            order = torch.from_numpy(self._index[rng.permutation(len(self._index))])
+            last = self._last_order = (key, order.to(self._store.labels.device))
+        return last[1]
+
+
+class EvalSplit:
+    """Images for evaluation, in their own order, not augmented."""
+
+    def __init__(self, store: ImageStore, index: np.ndarray, transform: Transform) -> None:
+        self._store = store
+        self._index = torch.from_numpy(index).to(store.labels.device)
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All images once as float32 (B, C, H, W), with labels int64 (B,).
+
+        The last batch may be smaller.
+        """
+        for index in self._index.split(batch_size):
+            images, labels = self._store.gather(index)
+            yield self._transform(images, None), labels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Data:
+    """The three splits of a dataset; no image is in two of them.
+
+    Attributes:
+        image_size: height and width in pixels.
+        mean, std: per channel, as used for normalising.
+        placement: "device", "host" or "mmap": where the training images are kept. From the last
+            two they stream.
+    """
+
+    train: TrainSplit
+    val: EvalSplit
+    test: EvalSplit
+    in_channels: int
+    image_size: int
+    num_classes: int
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    placement: Placement
+
+
+def assemble(config: Dataset, images: Images, device: torch.device, *, channels_last: bool) -> Data:
+    """Split `images` as `config` says and place them for batches on `device`.
+
+    Raises:
+        DatasetError: the splits or the augmentation do not fit the images.
+    """
+    _, height, width, channels = images.train_images.shape
+    _check_shapes(config, height, width, channels)
+    train_index, val_index, test_index = _split(config, images)
+    mean, std = _moments(config, images, train_index)
+
+    on_host = device.type == "cpu"
+    arrays = [a for a in (images.train_images, images.test_images) if a is not None]
+    placement = choose_placement(
+        sum(math.prod(array.shape) for array in arrays),
+        device_free=free_memory(device),
+        host_free=free_host_memory(),
+        on_host=on_host,
+        mapped=not isinstance(images.train_images, np.ndarray),
+    )
+
+    def store(array: np.ndarray | MappedImages, labels: np.ndarray) -> ImageStore:
+        return ImageStore(
+            array, labels, device=device, placement=placement, channels_last=channels_last
+        )
+
+    def transform(augment: Augment | None) -> Transform:
+        return Transform(
+            (channels, height, width),
+            mean=mean,
+            std=std,
+            device=device,
+            channels_last=channels_last,
+            augment=augment,
+        )
+
+    train_store = test_store = store(images.train_images, images.train_labels)
+    if images.test_images is not None and images.test_labels is not None:
+        test_store = store(images.test_images, images.test_labels)
+    plain = transform(None)
+    off = config.augment == Augment(crop_padding=0, flip=False, cutout=0)
+    return Data(
+        train=TrainSplit(train_store, train_index, plain if off else transform(config.augment)),
+        val=EvalSplit(train_store, val_index, plain),
+        test=EvalSplit(test_store, test_index, plain),
+        in_channels=channels,
+        image_size=height,
+        num_classes=len(images.class_names),
+        class_names=images.class_names,
+        mean=mean,
+        std=std,
+        placement=placement,
+    )
+
+
+def _split(config: Dataset, images: Images) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of the training, validation and test images, the last in the test set if any."""
+    labels = images.train_labels
+    rest = np.arange(len(labels))
+    if images.test_labels is not None:
+        test = np.arange(len(images.test_labels))
+    else:
+        if config.test_fraction is None:
+            raise DatasetError(
+                "dataset.test_fraction=null: there is no test set, so give the share of images "
+                "to test on, such as 0.2"
+            )
+        rest, test = stratified_split(
+            labels,
+            config.test_fraction,
+            key="test_fraction",
+            seed=config.split_seed,
+            purpose=SPLIT_TEST,
+            class_names=images.class_names,
+        )
+    train, val = stratified_split(
+        labels[rest],
+        config.val_fraction,
+        key="val_fraction",
+        seed=config.split_seed,
+        purpose=SPLIT_VAL,
+        class_names=images.class_names,
+    )
+    return rest[train], rest[val], test
+
+
+def _moments(
+    config: Dataset, images: Images, train_index: np.ndarray
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel: the configured ones, or the training images'."""
+    if config.mean is not None and config.std is not None:
+        return config.mean, config.std
+    array = images.train_images
+    sums = images.pixel_sums
+    if sums is None:
+        assert isinstance(array, np.ndarray)
+        sums = pixel_sums(array)
+    pixels = len(train_index) * array.shape[1] * array.shape[2]
+    first, second = sums[train_index].sum(axis=0) / pixels
+    std = np.sqrt(second - first**2)
+    # A channel of one single value has deviation 0; 1 keeps it at that value minus itself.
+    std = np.where(std > 0, std, 255.0)
+    return tuple((first / 255).tolist()), tuple((std / 255).tolist())
+
+
+def pixel_sums(images: np.ndarray) -> np.ndarray:
+    """Sums of values and of squared values, int64 (N, 2, C), of uint8 (N, H, W, C)."""
+    wide = images.astype(np.int64)
+    return np.stack([wide.sum(axis=(1, 2)), (wide * wide).sum(axis=(1, 2))], axis=1)
+
+
+def _check_shapes(config: Dataset, height: int, width: int, channels: int) -> None:
+    assert height == width, "readers give square images"
+    for name, numbers in (("mean", config.mean), ("std", config.std)):
+        if numbers is not None and len(numbers) != channels:
+            raise DatasetError(
+                f"dataset.{name}={list(numbers)} must have one number per channel ({channels})"
+            )
+    for name, pixels in (
+        ("crop_padding", config.augment.crop_padding),
+        ("cutout", config.augment.cutout),
+    ):
+        if pixels >= height:
+            raise DatasetError(
+                f"dataset.augment.{name}={pixels} must be below the images' {height} pixels"
+            )

@@ -1,0 +1,79 @@
+"""The bundled digits: equal to scikit-learn's own reading of them, and split as documented."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from sklearn.datasets import load_digits
+
+from lrbench.config import ConfigError, build
+from lrbench.dataset import Digits, Sizes
+
+CONF = Path(__file__).parents[2] / "conf" / "dataset"
+CPU = torch.device("cpu")
+
+
+def digits(**changes: object) -> Digits:
+    node = OmegaConf.load(CONF / "digits.yaml")
+    return build(OmegaConf.merge(node, changes), "dataset")
+
+
+def test_read_equals_scikit_learn() -> None:
+    images = digits().read()
+    oracle = load_digits()
+    assert isinstance(images.train_images, np.ndarray)
+    assert np.array_equal(images.train_images[..., 0], oracle.images * 15)
+    assert np.array_equal(images.train_labels, oracle.target)
+
+
+def test_sizes_agree_with_the_loaded_splits() -> None:
+    config = digits()
+    assert config.sizes() == Sizes(
+        train=1294, val=144, test=359, in_channels=1, image_size=8, num_classes=10
+    )
+    data = config.load(CPU, channels_last=False)
+    assert (len(data.train), len(data.val), len(data.test)) == (1294, 144, 359)
+    assert (data.in_channels, data.image_size, data.num_classes) == (1, 8, 10)
+    assert data.class_names == tuple("0123456789")
+    assert data.placement == "device"
+
+
+def test_configured_moments_are_those_of_the_training_images() -> None:
+    given = digits()
+    measured = digits(mean=None, std=None).load(CPU, channels_last=False)
+    assert given.mean == pytest.approx(measured.mean, abs=1e-3)
+    assert given.std == pytest.approx(measured.std, abs=1e-3)
+
+
+def test_importing_the_package_imports_no_heavy_library() -> None:
+    code = (
+        "import sys, lrbench.dataset; "
+        "print(*sorted({'torch', 'torchvision', 'sklearn', 'PIL', 'numpy'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"val_fraction": 0}, "dataset.val_fraction=0.0 must be in (0, 1)"),
+        ({"test_fraction": 1.5}, "dataset.test_fraction=1.5 must be in (0, 1) or null"),
+        ({"split_seed": -1}, "dataset.split_seed=-1 must be 0 or more"),
+        ({"std": [0]}, "dataset.std=[0.0] must be finite numbers above 0"),
+        ({"mean": None}, "dataset.mean=None must be given where the other of mean and std is"),
+        (
+            {"augment": {"crop_padding": -1}},
+            "dataset.augment.crop_padding=-1 must be 0 or more",
+        ),
+        ({"augment": {"cutout": -2}}, "dataset.augment.cutout=-2 must be 0 or more"),
+    ],
+)
+def test_mistakes_name_key_value_and_rule(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        digits(**changes)
+    assert str(error.value) == message
