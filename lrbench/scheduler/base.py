@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+
+from lrbench import duration
+from lrbench.checks import require, require_choice
+from lrbench.scheduler.shapes import WARMUP_SHAPES, Curve, constant, warmup_curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +46,122 @@ class Change:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a schedule may know of the run it is laid out on."""
+
+    total_steps: int
+    steps_per_epoch: int
+    val_losses: tuple[float, ...] = ()
+    val_steps: tuple[int, ...] = ()
+
+    def exact(self, text: str) -> float:
+        """The duration in updates, not rounded; a percentage is one of the whole run."""
+        return duration.exact_steps(
+            text, total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch
+        )
+
+    def whole(self, text: str) -> int:
+        """The duration in updates, rounded half up."""
+        return duration.whole_steps(
+            text, total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch
+        )
+
+    def remaining(self, text: str, start: int) -> int:
+        """The duration in whole updates, where ``"rest"`` is all from update `start` on."""
+        return self.total_steps - start if text == "rest" else self.whole(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Updates `start` to `stop` (exclusive), on which one formula gives the factor.
+
+    `stop` may lie beyond the run: the plan cuts it there and the lint tells.
+    """
+
+    name: str
+    start: int
+    stop: int
+    factor: Curve  # of the update's index in the run
+    momentum: Curve | None = None
+    reason: str = ""  # why it begins, in words; empty: because the one before it ended
+    jumps: bool = False  # the factor may leap at its start: a cut or a restart, not a slip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule laid out on one run: segments without gaps from update 0 to the last."""
+
+    total_steps: int
+    segments: tuple[Segment, ...]
+    starts: tuple[int, ...]
+    planned_stop: int  # where the last segment would have ended in a longer run
+
+    def at(self, step: int) -> Segment:
+        """The segment that update `step` is in; the last one for any update past the end."""
+        return self.segments[bisect_right(self.starts, step) - 1]
+
+    def factor(self, step: int) -> float:
+        """The factor of update `step`; past the end, the value that the last formula ends at."""
+        return self.at(step).factor(min(step, self.total_steps))
+
+    def momentum(self, step: int) -> float | None:
+        """The momentum of update `step`, or None."""
+        curve = self.at(step).momentum
+        return None if curve is None else curve(min(step, self.total_steps))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scheduler(ABC):
-    """A learning-rate schedule. Subclasses are frozen dataclasses and hold no state."""
+    """A learning-rate schedule. Subclasses are frozen dataclasses and hold no state.
+
+    Every schedule can begin with a warmup of `warmup` updates: from `warmup_start_factor` times
+    the schedule's own first factor up to that factor, which update number `warmup` (0-based)
+    takes. The schedule itself spans the updates after it, as in Keras, so that its peak is
+    really reached. A subclass lays out only those, in `body`.
+    """
+
+    warmup: str
+    warmup_shape: str
+    warmup_start_factor: float
+
+    def __post_init__(self) -> None:
+        require_duration("warmup", self.warmup)
+        require_choice("warmup_shape", self.warmup_shape, WARMUP_SHAPES)
+        start = self.warmup_start_factor
+        require(0 <= start <= 1, "warmup_start_factor", start, "must be between 0 and 1")
+        if self.warmup_shape == "exponential":
+            require(
+                start > 0,
+                "warmup_start_factor",
+                start,
+                "must be above 0: an exponential warmup cannot rise from zero",
+            )
 
     @abstractmethod
+    def body(self, run: Run, start: int) -> Sequence[Segment]:
+        """The segments from update `start`, where the warmup ends, to the end of the run.
+
+        They follow one another without gaps; empty ones and those past the end are dropped.
+
+        Raises:
+            ValueError: the durations do not fit the run.
+        """
+
+    def paced(self, curve: Curve, run: Run) -> Curve:  # noqa: ARG002
+        """`curve` as the schedule's clock reads it; most clocks tick at every update."""
+        return curve
+
+    @property
+    def reads_losses(self) -> bool:
+        """Whether the schedule depends on the validation losses."""
+        return False
+
+    @property
+    def floor(self) -> float:
+        """The lowest factor that the schedule can take once its warmup is over."""
+        return 0.0
+
     def factor(self, progress: Progress) -> float:
         """The multiplier of every parameter group's base lr for the next update.
 
@@ -51,15 +170,133 @@ class Scheduler(ABC):
         Raises:
             ValueError: the durations do not fit a run of `progress.total_steps` updates.
         """
+        return self.plan(progress).factor(progress.step)
 
-    def momentum(self, progress: Progress) -> float | None:  # noqa: ARG002
+    def momentum(self, progress: Progress) -> float | None:
         """The momentum (Adam: beta1) of the next update, or None to leave the optimizer's own."""
-        return None
+        return self.plan(progress).momentum(progress.step)
 
-    @abstractmethod
     def phases(self, total_steps: int, steps_per_epoch: int) -> tuple[Phase, ...]:
         """The schedule in words and updates, for the run's header; together they cover the run.
 
         Raises:
             ValueError: the durations do not fit a run of `total_steps` updates.
         """
+        segments = _plan(self, total_steps, steps_per_epoch, (), ()).segments
+        return tuple(Phase(segment.name, segment.start, segment.stop) for segment in segments)
+
+    def changes(self, progress: Progress) -> tuple[Change, ...]:
+        """What the schedule has done up to `progress.step`, and why, oldest first.
+
+        One for each phase that has begun since update 0 and for each cut of a plateau.
+        """
+        segments = self.plan(progress).segments
+        return tuple(
+            Change(segment.start, segment.reason or f"{before.name} ends, {segment.name} begins")
+            for before, segment in pairwise(segments)
+            if segment.start <= progress.step
+        )
+
+    def factors(
+        self,
+        total_steps: int,
+        steps_per_epoch: int,
+        val_losses: tuple[float, ...] = (),
+        val_steps: tuple[int, ...] = (),
+    ) -> list[float]:
+        """The factor of every update of a run, for previews: a million in well under a second.
+
+        A plateau is replayed on `val_losses`, measured after `val_steps` updates.
+        """
+        plan = self.plan(Progress(0, total_steps, steps_per_epoch, val_losses, val_steps))
+        return [value for s in plan.segments for value in map(s.factor, range(s.start, s.stop))]
+
+    def momenta(self, total_steps: int, steps_per_epoch: int) -> list[float | None]:
+        """The momentum of every update of a run, None where the optimizer's own stays."""
+        plan = _plan(self, total_steps, steps_per_epoch, (), ())
+        momenta: list[float | None] = []
+        for s in plan.segments:
+            steps = range(s.start, s.stop)
+            momenta += [None] * len(steps) if s.momentum is None else map(s.momentum, steps)
+        return momenta
+
+    def plan(self, progress: Progress) -> Plan:
+        """The schedule laid out on the run of `progress`; remembered, so asking often is cheap."""
+        losses, steps = progress.val_losses, progress.val_steps
+        if not self.reads_losses:
+            losses, steps = (), ()
+        return _plan(self, progress.total_steps, progress.steps_per_epoch, losses, steps)
+
+
+@lru_cache(maxsize=256)
+def _plan(
+    scheduler: Scheduler,
+    total_steps: int,
+    steps_per_epoch: int,
+    val_losses: tuple[float, ...],
+    val_steps: tuple[int, ...],
+) -> Plan:
+    require(total_steps >= 1, "total_steps", total_steps, "must be at least 1")
+    require(steps_per_epoch >= 1, "steps_per_epoch", steps_per_epoch, "must be at least 1")
+    if len(val_losses) != len(val_steps):
+        raise ValueError(
+            f"{len(val_losses)} val_losses need as many val_steps, got {len(val_steps)}"
+        )
+    run = Run(total_steps, steps_per_epoch, val_losses, val_steps)
+    warmup = run.whole(scheduler.warmup)
+    require(
+        warmup < total_steps,
+        "warmup",
+        scheduler.warmup,
+        f"must be shorter than the run ({total_steps} steps)",
+    )
+    segments = [s for s in scheduler.body(run, warmup) if s.start < min(s.stop, total_steps)]
+    planned_stop = segments[-1].stop
+    segments[-1] = replace(segments[-1], stop=total_steps)
+    if warmup:
+        segments.insert(0, _warmup_segment(scheduler, segments[0], warmup))
+    segments = [replace(s, factor=scheduler.paced(s.factor, run)) for s in segments]
+    starts = tuple(segment.start for segment in segments)
+    stops = tuple(segment.stop for segment in segments)
+    assert starts == (0, *stops[:-1]), f"{scheduler}: gaps between segments {starts}, {stops}"
+    return Plan(total_steps, tuple(segments), starts, planned_stop)
+
+
+def _warmup_segment(scheduler: Scheduler, body: Segment, warmup: int) -> Segment:
+    """The rise to the factor that `body` begins with; its momentum is held meanwhile."""
+    momentum = None if body.momentum is None else constant(body.momentum(warmup))
+    curve = warmup_curve(
+        scheduler.warmup_shape, warmup, scheduler.warmup_start_factor, body.factor(warmup)
+    )
+    name = "warmup" if scheduler.warmup_shape == "constant" else f"{scheduler.warmup_shape} warmup"
+    return Segment(name, 0, warmup, curve, momentum)
+
+
+def require_duration(name: str, value: str, *, rest: bool = False) -> None:
+    """Raise a ValueError naming `name` unless `value` is a duration (or, if `rest`, ``"rest"``)."""
+    if rest and value == "rest":
+        return
+    try:
+        duration.parse(value)
+    except ValueError as error:
+        hint = ", or 'rest' for all that is left of the run" if rest else ""
+        raise ValueError(f"{name}={error}{hint}") from None
+
+
+def require_min_factor(value: float) -> None:
+    """Raise a ValueError unless `value` is a ratio of the base lr that a decay can end at."""
+    require(0 <= value <= 1, "min_factor", value, "must be between 0 and 1")
+
+
+def decay_then_hold(
+    name: str, run: Run, start: int, decay: str, curve: Callable[[int], Curve], floor: float
+) -> list[Segment]:
+    """A decay of duration `decay` from update `start`, then its floor to the end of the run.
+
+    `curve(length)` must give the decay's formula for a length in updates. A decay that is longer
+    than the run is cut off by the run's end, and one of no updates starts at the floor.
+    """
+    length = run.remaining(decay, start)
+    stop = start + length
+    hold = Segment(f"hold at {floor:g}", stop, run.total_steps, constant(floor))
+    return [Segment(name, start, stop, curve(length)), hold] if length else [hold]

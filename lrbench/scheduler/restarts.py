@@ -1,0 +1,79 @@
+"""Cosine annealing with warm restarts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lrbench.checks import require
+from lrbench.scheduler.base import Run, Scheduler, Segment, require_duration, require_min_factor
+from lrbench.scheduler.shapes import cosine, descend
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineRestarts(Scheduler):
+    """Cosine annealing that begins anew at the end of each cycle (SGDR).
+
+    Cycle i lasts ``first_cycle · cycle_multiplier^i`` updates and descends by half a cosine wave
+    from ``min_factor + (1 - min_factor) · peak_decay^i`` to min_factor. Lengths are not rounded;
+    an update belongs to the cycle that its index lies in, and a cycle lasts at least one. The
+    cycle that the run's end falls into is cut off there; where the two coincide the factor ends
+    at min_factor and does not restart.
+
+    Source: Loshchilov and Hutter 2016 (arXiv:1608.03983). Equal to Keras's CosineDecayRestarts
+    (t_mul, m_mul, alpha), to torch's CosineAnnealingWarmRestarts (T_mult) and, with min_factor 0,
+    to timm's cycle_mul and cycle_decay. Cycles are counted one by one: the logarithm that Keras,
+    torch and timm find them with lands in the wrong cycle at some boundaries.
+    """
+
+    first_cycle: str
+    cycle_multiplier: float
+    peak_decay: float
+    min_factor: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_duration("first_cycle", self.first_cycle)
+        multiplier = self.cycle_multiplier
+        require(1 <= multiplier < math.inf, "cycle_multiplier", multiplier, "must be at least 1")
+        require(0 < self.peak_decay <= 1, "peak_decay", self.peak_decay, "must be in (0, 1]")
+        require_min_factor(self.min_factor)
+
+    @property
+    def floor(self) -> float:
+        return self.min_factor
+
+    def body(self, run: Run, start: int) -> Sequence[Segment]:
+        length = run.exact(self.first_cycle)
+        require(length > 0, "first_cycle", self.first_cycle, "must be longer than 0 steps")
+        length = max(length, 1.0)
+        segments: list[Segment] = []
+        begin, peak, first = float(start), 1.0, start
+        while first < run.total_steps:
+            end = _round_if_close(begin + length)
+            stop = math.ceil(end)
+            high = self.min_factor + (1 - self.min_factor) * peak
+            curve = descend(cosine, begin, end - begin, high, self.min_factor)
+            number = len(segments) + 1
+            reason = f"cycle {number} begins: restart at {high:g} of the base lr"
+            segments.append(
+                Segment(
+                    f"cosine cycle {number}",
+                    first,
+                    stop,
+                    curve,
+                    reason=reason if number > 1 else "",
+                    jumps=number > 1,
+                )
+            )
+            begin, first = end, stop
+            length *= self.cycle_multiplier
+            peak *= self.peak_decay
+        return segments
+
+
+def _round_if_close(position: float) -> float:
+    """`position`, on the whole number that rounding errors have moved it off from, if any."""
+    whole = float(round(position))
+    return whole if abs(position - whole) < 1e-6 else position

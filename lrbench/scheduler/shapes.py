@@ -1,0 +1,78 @@
+"""Formulas: curves from an update's index to a factor. Pure `math`, without a run or a config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Curve = Callable[[int], float]
+"""The factor (or the momentum) of the update with this index in the run."""
+
+Descent = Callable[[float], float]
+"""How much is left, from 1 at p=0 to 0 at p=1, when the fraction p of a decay has passed."""
+
+WARMUP_SHAPES = ("linear", "cosine", "exponential", "constant")
+
+
+def constant(value: float) -> Curve:
+    """`value` at every update."""
+    return lambda _: value
+
+
+def descend(shape: Descent, start: float, length: float, high: float, low: float) -> Curve:
+    """From `high` at update `start` to `low` at `start + length`, then `low`."""
+    height = high - low
+
+    def curve(step: int) -> float:
+        passed = (step - start) / length
+        return low + height * shape(passed) if passed < 1 else low
+
+    return curve
+
+
+def linear(passed: float) -> float:
+    """``1 - p``."""
+    return 1 - passed
+
+
+def cosine(passed: float) -> float:
+    """``(1 + cos πp) / 2`` (Loshchilov and Hutter 2016, arXiv:1608.03983)."""
+    return 0.5 * (1 + math.cos(math.pi * passed))
+
+
+def polynomial(power: float) -> Descent:
+    """``(1 - p)^power``."""
+    return lambda passed: (1 - passed) ** power
+
+
+def k_cosine(k: float) -> Descent:
+    """``(1 + cos πp^k) / 2`` (k-decay: Zhang and Li 2020, arXiv:2004.05909)."""
+    return cosine if k == 1 else lambda passed: cosine(passed**k)
+
+
+def geometric(rate: float, start: int, period: float, low: float) -> Curve:
+    """``rate^((t - start) / period)``, but never below `low`."""
+    return lambda step: max(low, rate ** ((step - start) / period))
+
+
+def inverse_sqrt(start: int, timescale: float, low: float) -> Curve:
+    """``1 / √(1 + (t - start) / timescale)``, but never below `low`."""
+    return lambda step: max(low, 1 / math.sqrt(1 + (step - start) / timescale))
+
+
+def warmup_curve(shape: str, length: int, start_factor: float, target: float) -> Curve:
+    """The rise from ``start_factor · target`` at update 0 to `target` at update `length`.
+
+    linear: even steps; cosine: half a wave; exponential: even ratios; constant: waits at the
+    start and leaps at the end (He et al. 2015, arXiv:1512.03385, section 4.2).
+    """
+    first = start_factor * target
+    height = target - first
+    if shape == "linear":
+        return lambda step: first + height * step / length
+    if shape == "cosine":
+        return lambda step: target - height * cosine(step / length)
+    if shape == "exponential":
+        return lambda step: target * start_factor ** (1 - step / length)
+    assert shape == "constant", shape
+    return constant(first)

@@ -1,0 +1,86 @@
+"""What the tests of the schedules share: the configs, built, and other libraries' values."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from lrbench.config import build
+from lrbench.scheduler import Progress, Scheduler
+
+CONF = Path(__file__).parents[2] / "conf"
+
+DEVIATIONS: dict[str, list[float]] = {}
+"""Per library and class, the largest relative deviation of each parity case."""
+
+
+def schedule_names() -> list[str]:
+    """Every file of conf/scheduler that is a schedule of its own, presets left out."""
+    files = sorted((CONF / "scheduler").glob("*.yaml"))
+    return [file.stem for file in files if not file.stem.startswith("_")]
+
+
+@cache
+def loaded(name: str) -> Scheduler:
+    """The schedule that conf/scheduler/`name`.yaml describes."""
+    with initialize_config_dir(str(CONF), version_base=None):
+        return build(compose(overrides=[f"+scheduler={name}"]).scheduler, "scheduler")
+
+
+def make(name: str, **changes: Any) -> Any:
+    """That schedule with some of its values changed."""
+    return replace(loaded(name), **changes)
+
+
+def factors(
+    schedule: Scheduler, total_steps: int, steps_per_epoch: int = 10, extra: int = 0
+) -> list[float]:
+    """The factors of every update and of `extra` ones past the end."""
+    return [
+        schedule.factor(Progress(step, total_steps, steps_per_epoch))
+        for step in range(total_steps + extra)
+    ]
+
+
+def torch_groups(
+    make_scheduler: Callable[[Any], Any], steps: int, lr: float = 1.0, key: str = "lr"
+) -> list[float]:
+    """What a scheduler of torch (or of transformers) sets `key` to, update by update."""
+    import torch
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=lr, momentum=0.9)
+    values = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of steps without an optimizer's
+        scheduler = make_scheduler(optimizer)
+        for _ in range(steps):
+            values.append(float(optimizer.param_groups[0][key]))
+            scheduler.step()
+    return values
+
+
+def assert_equal(
+    ours: Sequence[float],
+    theirs: Iterable[float],
+    oracle: str,
+    rel: float = 1e-9,
+    absolute: float = 1e-14,
+) -> None:
+    """Each value within `rel` of the other library's; what is below `absolute` counts as zero."""
+    theirs = list(theirs)
+    assert len(ours) == len(theirs)
+    worst = 0.0
+    for step, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+        gap = abs(mine - other)
+        assert gap <= rel * abs(other) + absolute, f"{oracle}: update {step}: {mine} != {other}"
+        worst = max(worst, gap / abs(other) if gap > absolute else 0.0)
+    assert math.isfinite(worst)
+    DEVIATIONS.setdefault(oracle, []).append(worst)

@@ -1,0 +1,87 @@
+"""CosineRestarts against Keras and torch, and at their weak spots."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from schedule_oracles import assert_equal, factors, make, torch_groups
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 4), st.floats(0, 1), st.integers(1, 300))
+def test_equals_torch(first: int, multiplier: int, floor: float, total: int) -> None:
+    def restarts(optimizer: torch.optim.Optimizer) -> object:
+        return torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+            optimizer, T_0=first, T_mult=multiplier, eta_min=floor
+        )
+
+    ours = make(
+        "cosine_restarts",
+        first_cycle=f"{first} steps",
+        cycle_multiplier=float(multiplier),
+        min_factor=floor,
+    )
+    oracle = "torch CosineAnnealingWarmRestarts"
+    assert_equal(factors(ours, total), torch_groups(restarts, total), oracle)
+
+
+def test_finds_the_cycle_where_torch_errs() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10, T_mult=3)
+    theirs.step(1210)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
+    ours = make("cosine_restarts", first_cycle="10 steps", cycle_multiplier=3.0)
+    assert factors(ours, 1300)[1210] == 1.0
+
+
+def test_equals_the_recorded_keras_values() -> None:
+    ours = make("cosine_restarts", first_cycle="200 steps", peak_decay=0.5)
+    recorded = {0: 0.01, 100: 0.005, 199: 6.169e-07, 200: 0.005, 400: 0.0025, 600: 0.0025}
+    values = factors(ours, 1200)
+    for step, lr in (recorded | {1000: 0.00125}).items():
+        assert 0.01 * values[step] == pytest.approx(lr, rel=2e-4)
+
+
+@pytest.mark.parametrize("total", [7, 70, 100, 285, 700, 1234, 7000])
+def test_default_cycles_end_with_the_run(total: int) -> None:
+    schedule = make("cosine_restarts")
+    phases = schedule.phases(total, 10)
+    assert [phase.name for phase in phases] == [f"cosine cycle {i}" for i in (1, 2, 3)]
+    values = factors(schedule, total, extra=3)
+    assert values[-3:] == pytest.approx([0, 0, 0], abs=1e-12)
+    assert values[total - 1] < values[total // 2]
+
+
+def test_does_not_restart_at_the_end_of_the_run() -> None:
+    ours = make("cosine_restarts", first_cycle="5 steps", cycle_multiplier=1.0, min_factor=0.1)
+    assert factors(ours, 10, extra=3)[10:] == pytest.approx([0.1] * 3)
+    assert factors(ours, 10)[5] == 1.0
+
+
+def test_says_when_it_restarts() -> None:
+    from lrbench.scheduler import Progress
+
+    ours = make("cosine_restarts", first_cycle="5 steps", cycle_multiplier=1.0, peak_decay=0.5)
+    assert [(c.step, c.reason) for c in ours.changes(Progress(7, 10, 10))] == [
+        (5, "cycle 2 begins: restart at 0.5 of the base lr")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cycle_multiplier": 0.5}, "cycle_multiplier=0.5 must be at least 1"),
+        ({"peak_decay": 0.0}, "peak_decay=0.0 must be in"),
+        ({"first_cycle": "1"}, "first_cycle='1' is not a duration"),
+    ],
+)
+def test_refuses_bad_values(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make("cosine_restarts", **changes)
+
+
+def test_refuses_a_cycle_of_no_updates() -> None:
+    with pytest.raises(ValueError, match="first_cycle=0 steps must be longer than 0 steps"):
+        factors(make("cosine_restarts", first_cycle="0 steps"), 10)
