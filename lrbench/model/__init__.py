@@ -54,12 +54,130 @@ class CifarResNet(Model):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResNet(Model):
+    """Residual network of basic blocks whose stem is one 3×3 convolution, for small images.
+
+    He et al. 2015 (arXiv:1512.03385), table 1: the ImageNet networks without the first two
+    halvings, the form in which ResNet-18 is trained on CIFAR.
+    """
+
+    blocks: tuple[int, ...]  # basic blocks of each stage; (2, 2, 2, 2) is ResNet-18
+    width: int  # channels of the first stage, doubled by every further one; the paper's 64
+
+    def __post_init__(self) -> None:
+        fits = len(self.blocks) > 0 and min(self.blocks) >= 1
+        require(fits, "blocks", list(self.blocks), "must be a list of numbers of at least 1")
+        require(self.width >= 1, "width", self.width, "must be at least 1 channel")
+
+    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+        from lrbench.model.resnet import ResNetModule
+
+        del image_size  # any, as in the CIFAR form
+        return ResNetModule(
+            blocks=self.blocks, width=self.width, in_channels=in_channels, num_classes=num_classes
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WideResNet(Model):
+    """Wide residual network WRN-depth-widen_factor (Zagoruyko & Komodakis, arXiv:1605.07146)."""
+
+    depth: int  # convolutions, those of the shortcuts too: 6n + 4
+    widen_factor: int  # channels of the first stage / 16
+
+    def __post_init__(self) -> None:
+        fits = self.depth >= 10 and self.depth % 6 == 4
+        require(fits, "depth", self.depth, "must be 6n + 4: 10, 16, 22, 28, 34, 40, ...")
+        require(self.widen_factor >= 1, "widen_factor", self.widen_factor, "must be at least 1")
+
+    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+        from lrbench.model.wide_resnet import WideResNetModule
+
+        del image_size  # any, as in the CIFAR form
+        return WideResNetModule(
+            depth=self.depth,
+            widen_factor=self.widen_factor,
+            in_channels=in_channels,
+            num_classes=num_classes,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeNet(Model):
+    """LeNet-5 (LeCun et al. 1998) with today's parts: ReLU, max pooling, softmax."""
+
+    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+        from lrbench.model.lenet import SMALLEST_IMAGE, LeNetModule
+
+        rule = (
+            f"is too small for LeNet, which needs at least {SMALLEST_IMAGE} pixels: "
+            "choose model=mlp or model=resnet8"
+        )
+        require(image_size >= SMALLEST_IMAGE, "image_size", image_size, rule)
+        return LeNetModule(in_channels=in_channels, image_size=image_size, num_classes=num_classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLP(Model):
+    """Fully connected layers on the flattened image; without hidden layers, softmax regression."""
+
+    hidden: tuple[int, ...]  # units of each hidden layer
+
+    def __post_init__(self) -> None:
+        fits = all(units >= 1 for units in self.hidden)
+        require(fits, "hidden", list(self.hidden), "must be a list of numbers of at least 1")
+
+    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+        from lrbench.model.mlp import mlp
+
+        return mlp((in_channels * image_size**2, *self.hidden, num_classes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViT(Model):
+    """Vision transformer (Dosovitskiy et al. 2020, arXiv:2010.11929) with a class token."""
+
+    patch_size: int  # pixels along the side of a patch; must divide the image's
+    dim: int  # numbers that describe a patch
+    depth: int  # transformer blocks
+    heads: int  # attention heads; must divide dim
+    mlp_ratio: int  # hidden units of each block's MLP / dim
+
+    def __post_init__(self) -> None:
+        for key in ("patch_size", "dim", "depth", "heads", "mlp_ratio"):
+            require(getattr(self, key) >= 1, key, getattr(self, key), "must be at least 1")
+        require(self.dim % self.heads == 0, "heads", self.heads, f"must divide dim={self.dim}")
+
+    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+        from lrbench.model.vit import ViTModule
+
+        fitting = [size for size in range(1, image_size + 1) if image_size % size == 0]
+        near = min(fitting, key=lambda size: abs(size - self.patch_size))
+        rule = f"must divide the image size of {image_size} pixels: write model.patch_size={near}"
+        require(self.patch_size in fitting, "model.patch_size", self.patch_size, rule)
+        return ViTModule(
+            patch_size=self.patch_size,
+            dim=self.dim,
+            depth=self.depth,
+            heads=self.heads,
+            mlp_ratio=self.mlp_ratio,
+            in_channels=in_channels,
+            image_size=image_size,
+            num_classes=num_classes,
+        )
+
+
 def build_model(
     spec: Model | Call, *, in_channels: int, image_size: int, num_classes: int, seed: int
 ) -> nn.Module:
     """Build the network of `spec` on the CPU, its initial weights a function of `seed` alone.
 
-    The global random state is the same before and after.
+    A third-party `Call` is fitted to the data as `lrbench.model.third_party` says. torch's global
+    random state is the same before and after.
+
+    Raises:
+        ValueError: the network does not exist for such images, or does not give such outputs.
     """
     import torch
 
@@ -69,4 +187,8 @@ def build_model(
             return spec.build(
                 in_channels=in_channels, image_size=image_size, num_classes=num_classes
             )
-        raise NotImplementedError
+        from lrbench.model.third_party import build_third_party
+
+        return build_third_party(
+            spec, in_channels=in_channels, image_size=image_size, num_classes=num_classes
+        )

@@ -1,4 +1,4 @@
-"""Initial weights shared by the convolutional models."""
+"""Initial weights shared by several models."""
 
 from __future__ import annotations
 
@@ -15,3 +15,16 @@ def he_normal(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
+def he_uniform(module: nn.Module) -> None:
+    """Draw every convolution and linear layer from U(±√(6 / fan_in)), with biases of 0.
+
+    The same paper, equation 10: the variance of the activations is kept, which networks without
+    norms need.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, mode="fan_in", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
