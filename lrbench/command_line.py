@@ -1,0 +1,121 @@
+"""The command line around Hydra: sweep folders that read well, resuming, mistakes in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lrbench.checks import nearest
+from lrbench.config import ConfigError, flatten
+
+GROUPS = ("model", "dataset", "optimizer", "scheduler", "trainer", "experiment")
+
+
+def prepare(argv: Sequence[str]) -> list[str]:
+    """Rewrite the arguments of ``python -m lrbench`` where Hydra alone does not know what is meant.
+
+    - ``resume=FOLDER`` runs in FOLDER.
+    - A sweep (``-m``) gets a folder named after the command, so that repeating the command finds
+      it again, and in it one subfolder per job that names every swept key.
+
+    Raises:
+        ConfigError: FOLDER is no run folder, or is given along with other settings.
+    """
+    arguments = list(argv)
+    plain = [a for a in arguments if "=" in a and not a.startswith("-")]
+    resumed = [a.partition("=")[2] for a in plain if a.startswith("resume=")]
+    if resumed and resumed[-1] not in ("", "null"):
+        return _resume(arguments, plain, resumed[-1])
+    if not {"-m", "--multirun"} & set(arguments):
+        return arguments
+    overrides = OverridesParser.create().parse_overrides(plain)
+    given = {override.key_or_group for override in overrides}
+    swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
+    if "hydra.sweep.dir" not in given and "experiment" not in swept:
+        arguments.append(f"hydra.sweep.dir={shlex.quote(sweep_dir(overrides))}")
+    if "hydra.sweep.subdir" not in given:
+        arguments.append(f"hydra.sweep.subdir={shlex.quote(sweep_subdir(swept))}")
+    return arguments
+
+
+def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
+    if not (Path(folder) / ".hydra" / "config.yaml").is_file():
+        raise ConfigError(f"resume={folder} is not a run folder: it has no .hydra/config.yaml")
+    others = [a for a in plain if not a.startswith(("resume=", "hydra."))]
+    if others:
+        raise ConfigError(
+            f"resume={folder} goes on with the run's own config: leave out {' '.join(others)}"
+        )
+    return [*arguments, f"hydra.run.dir={shlex.quote(folder)}"]
+
+
+def sweep_dir(overrides: Sequence[Override]) -> str:
+    """``outputs/sweep-<fixed choices>-<hash of the command>``."""
+    settings = [o for o in overrides if not o.key_or_group.startswith("hydra")]
+    digest = hashlib.sha256("\n".join(sorted(o.input_line or "" for o in settings)).encode())
+    fixed = [
+        str(o.value())
+        for group in ("experiment", "dataset", "model")
+        for o in settings
+        if o.key_or_group == group and not o.is_sweep_override()
+    ]
+    name = re.sub(r"[^\w.-]+", "_", "-".join(["sweep", *fixed]))
+    return f"outputs/{name}-{digest.hexdigest()[:6]}"
+
+
+def sweep_subdir(swept: Sequence[str]) -> str:
+    """One folder per strategy, in it one per job: ``onecycle/lr=0.1,seed=0``.
+
+    The values are interpolations that Hydra fills in for each job.
+    """
+    parts = []
+    for key in swept:
+        if key in GROUPS and key != "scheduler":
+            parts.append(f"{key}=${{hydra:runtime.choices.{key}}}")
+        elif key not in ("scheduler", "seed"):
+            short = key.rpartition(".")[2]
+            clash = sum(other.rpartition(".")[2] == short for other in swept) > 1
+            parts.append(f"{key if clash else short}=${{{key}}}")
+    return "/".join(["${hydra:runtime.choices.scheduler}", ",".join([*parts, "seed=${seed}"])])
+
+
+def explain(error: BaseException) -> str:
+    """One line for a mistake: what was written, and what would be right."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        return _missing_choice(str(error.missing_cfg_file), error.options)
+    if isinstance(cause, OmegaConfBaseException) and "not in struct" in str(cause):
+        return _unknown_key(cause)
+    if isinstance(error, OverrideParseException):
+        hint = "write key=value, with quotes around a value that holds spaces: 'key=5 epochs'"
+        return f"{error.override} cannot be understood: {hint}"
+    if isinstance(error, OmegaConfBaseException) and getattr(error, "full_key", None):
+        return f"{error.full_key}: {first}"
+    return first
+
+
+def _missing_choice(asked: str, options: Sequence[str]) -> str:
+    group, _, choice = asked.rpartition("/")
+    known = [option for option in options if not option.startswith("_")]
+    return f"{group}={choice}: no such {group}{nearest(choice, known)} ({', '.join(known)})"
+
+
+def _unknown_key(cause: OmegaConfBaseException) -> str:
+    full_key = str(getattr(cause, "full_key", None) or cause.key)
+    group, _, key = full_key.rpartition(".")
+    siblings = OmegaConf.to_container(cause.parent_node, resolve=False)  # type: ignore[arg-type]
+    known = [k for k in flatten(siblings) if not k.endswith("_target_")]
+    closest = nearest(key, known) or nearest(key, {k.rpartition(".")[2]: k for k in known})
+    at_top = sorted({k.partition(".")[0] for k in known} - {"hydra"})
+    return f"{full_key}: no such key{closest} ({', '.join(known if group else at_top)})"

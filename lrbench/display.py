@@ -1,0 +1,117 @@
+"""What a person sees of a run: a live bar in a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich import get_console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 0.1  # of the bar
+LINE_SECONDS = 30.0  # longest silence in a pipe
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints log records above the live bar, unwrapped, so that paths stay whole in a pipe."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record; warnings and errors say so."""
+        try:
+            text = Text(self.format(record))
+            if record.levelno >= logging.WARNING:
+                text = Text(f"{record.levelname.lower()}: ", style="bold yellow") + text
+            get_console().print(text, soft_wrap=True)
+        except Exception:
+            self.handleError(record)
+
+
+class Display:
+    """The progress of one run. In a pipe, one line per evaluation and at least one per 30 s.
+
+    Args:
+        total_steps: updates of the whole run.
+        start_step: updates already taken when this process began.
+        batch_size: images per update.
+    """
+
+    def __init__(self, *, total_steps: int, start_step: int, batch_size: int) -> None:
+        self._total = total_steps
+        self._start = start_step
+        self._batch_size = batch_size
+        self._began = time.perf_counter()
+        self._last_shown = self._last_line = self._began
+        self._values: dict[str, float] = {}
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            _Numbers(),
+            disable=not get_console().is_terminal,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._bar.add_task(
+            "training", total=total_steps, completed=start_step, line=""
+        )
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        """Move the bar to `step`; cheap enough for every update."""
+        now = time.perf_counter()
+        if now - self._last_shown >= REFRESH_SECONDS:
+            self._last_shown = now
+            self._bar.update(self._task, completed=step, line=self._line(step))
+
+    def update(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Take the newest numbers (TensorBoard's tags); a new validation result earns a line."""
+        self._values.update({tag: value for tag, value in values.items() if value is not None})
+        self.advance(step)
+        now = time.perf_counter()
+        if self._bar.disable and ("val/loss" in values or now - self._last_line >= LINE_SECONDS):
+            self._last_line = now
+            log.info("%*d/%d  %s", len(str(self._total)), step, self._total, self._line(step))
+
+    def _line(self, step: int) -> str:
+        """Loss, lr, validation accuracy, images per second and the time left."""
+        values = self._values
+        parts = []
+        if "train/loss" in values:
+            parts.append(f"loss {values['train/loss']:#.4g}")
+        if "lr" in values:
+            parts.append(f"lr {values['lr']:.3g}")
+        if "val/accuracy" in values:
+            parts.append(f"val {values['val/accuracy']:.2%}")
+        seconds = time.perf_counter() - self._began
+        done = step - self._start
+        if done > 0 and seconds > 0:
+            parts.append(f"{done * self._batch_size / seconds:,.0f} images/s")
+            parts.append(f"{clock((self._total - step) * seconds / done)} left")
+        return "  ".join(parts)
+
+
+class _Numbers(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{int(task.completed)}/{int(task.total or 0)}  {task.fields['line']}")
+
+
+def clock(seconds: float) -> str:
+    """A duration as ``0:07``, ``12:34`` or ``1:02:03``."""
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"

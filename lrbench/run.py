@@ -1,0 +1,263 @@
+"""One run from its config to its result: assemble the parts, train, write down what came out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shlex
+import signal
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+import lrbench
+from lrbench import run_folder
+from lrbench.checkpoint import load_checkpoint, save_checkpoint
+from lrbench.checks import nearest
+from lrbench.config import ConfigError, build
+from lrbench.signals import StopRequest
+
+if TYPE_CHECKING:
+    import torch
+
+    from lrbench.trainer.evaluate import Evaluation
+    from lrbench.trainer.loop import Loop, State
+
+log = logging.getLogger(__name__)
+
+KEYS = ("model", "dataset", "optimizer", "scheduler", "trainer", "seed")
+
+
+class DivergedRun(Exception):
+    """The run's loss left the finite numbers; its result says so."""
+
+
+class Stopped(SystemExit):
+    """The run was stopped by a signal and can be resumed; exits with the shell's usual code."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+
+
+def run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
+    """Train what `cfg` describes in `folder`, or finish what was begun there.
+
+    Args:
+        cfg: the composed config.
+        folder: the run folder; it exists.
+        hydra: Hydra's own config, for the names of the choices and for `.hydra/`.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        ValueError, OSError: the run cannot be made; the message is one line with the remedy, and
+            nothing is left behind.
+        DivergedRun: after writing the result.
+        Stopped: after saving a checkpoint.
+    """
+    handle = run_folder.lock(folder)
+    try:
+        return _run(cfg, folder, hydra)
+    finally:
+        os.close(handle)
+
+
+def _run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
+    config = run_folder.plain_config(cfg)
+    for key, value in config.items():
+        if key not in KEYS:
+            raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
+    seed = config["seed"]
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed={seed} must be a whole number from 0 to 2^63 - 1")
+    settings = build(cfg.trainer, "trainer")
+    scheduler = build(cfg.scheduler, "scheduler")
+    dataset = build(cfg.dataset, "dataset")
+    optimizer_spec = build(cfg.optimizer, "optimizer")
+    model_spec = build(cfg.model, "model")
+    result = run_folder.finished(folder, config)
+    if result is not None:
+        log.info("already done: %s (%s)", folder, result["status"])
+        return result
+
+    # torch takes seconds to import: not before everything that can be checked without it.
+    import torch
+
+    from lrbench.display import Display
+    from lrbench.model import build_model
+    from lrbench.recorder import Recorder
+    from lrbench.trainer import hardware
+    from lrbench.trainer.loop import Diverged, Interrupted, Loop
+
+    device = hardware.choose_device(settings.device)
+    hardware.set_up(settings, device)
+    data = dataset.load(device, channels_last=settings.channels_last)
+    model = build_model(
+        model_spec,
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        num_classes=data.num_classes,
+        seed=seed,
+    )
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model = model.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    optimizer = optimizer_spec.build(model)
+    loop = Loop(model, data, scheduler, optimizer, settings, seed=seed, device=device)
+    checkpoint = _load_checkpoint(folder, config)
+    if checkpoint is not None:
+        loop.restore(checkpoint)
+
+    run_folder.write_config(folder, cfg, hydra)
+    choices = hydra.runtime.choices
+    for line in header(loop, choices, optimizer_spec.lr, folder):
+        log.info(line)
+    identity = {"fingerprint": run_folder.fingerprint(config), "config": config}
+
+    def save(state: dict[str, Any]) -> None:
+        save_checkpoint(folder / run_folder.CHECKPOINT, {**identity, **state})
+
+    test: Evaluation | None = None
+    diverged: Diverged | None = None
+    with (
+        StopRequest() as stop,
+        Display(
+            total_steps=loop.total_steps,
+            start_step=loop.state.step,
+            batch_size=settings.batch_size,
+        ) as display,
+        Recorder(
+            folder,
+            position=checkpoint["files"] if checkpoint else None,
+            next_step=loop.state.step + 1,
+            display=display,
+        ) as recorder,
+    ):
+        try:
+            test = loop.run(recorder=recorder, save=save, stop=stop)
+        except Diverged as error:
+            diverged = error
+        except Interrupted:
+            assert stop.signum is not None
+            name = signal.Signals(stop.signum).name
+            log.info("%s: stopped after update %d of %d", name, loop.state.step, loop.total_steps)
+            log.info("resume with: python -m lrbench resume=%s", shlex.quote(str(folder)))
+            raise Stopped(stop.signum) from None
+    result = {
+        "status": "completed" if diverged is None else "diverged",
+        "scheduler": str(choices.scheduler),
+        "seed": seed,
+        **outcome(loop.state, test, settings.batch_size),
+        "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
+        "environment": environment(device),
+        "fingerprint": identity["fingerprint"],
+    }
+    run_folder.write_result(folder, result)
+    if diverged is not None:
+        raise DivergedRun(f"diverged: {diverged}; recorded in {folder / run_folder.RESULT}")
+    for line in summary(result, folder):
+        log.info(line)
+    return result
+
+
+def _load_checkpoint(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    path = folder / run_folder.CHECKPOINT
+    if not path.exists():
+        return None
+    checkpoint = load_checkpoint(path)
+    differences = run_folder.diff(checkpoint.get("config", {}), config)
+    if differences:
+        raise run_folder.FolderError(f"{path} is of another config ({differences})")
+    return checkpoint
+
+
+def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> Iterator[str]:
+    """What will run, in a few aligned lines."""
+    from lrbench.trainer import hardware
+
+    data, settings, state = loop.data, loop.settings, loop.state
+    num_parameters = sum(p.numel() for p in loop.model.parameters())
+    shape = f"{data.in_channels}×{data.image_size}×{data.image_size}"
+    phases = " → ".join(f"{phase.name} {phase.stop - phase.start:,}" for phase in loop.phases)
+    kind = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16"}
+    how = [
+        kind[str(loop.dtype)],
+        "channels_last" if settings.channels_last else "channels_first",
+        "compiled" if loop.compiled else "eager",
+    ]
+    yield f"lrbench {lrbench.__version__}: {choices['scheduler']} on {choices['dataset']}"
+    yield f"  model      {choices['model']}, {num_parameters:,} parameters"
+    yield (
+        f"  dataset    {choices['dataset']}: {len(data.train):,} training, {len(data.val):,} "
+        f"validation, {len(data.test):,} test images of {shape}, {data.num_classes} classes"
+    )
+    yield (
+        f"  length     {settings.length} = {loop.total_steps:,} updates of {settings.batch_size} "
+        f"images, {loop.steps_per_epoch:,} per epoch"
+    )
+    yield f"  schedule   {choices['scheduler']}, in updates: {phases}; base lr {lr:g}"
+    yield f"  optimizer  {choices['optimizer']}"
+    yield f"  device     {hardware.describe(loop.device)}, {', '.join(how)}"
+    yield f"  folder     {folder}"
+    if state.step:
+        yield f"  resumed    after update {state.step:,}"
+
+
+def outcome(state: State, test: Evaluation | None, batch_size: int) -> dict[str, Any]:
+    """The numbers of result.json; those that a diverged run does not have are None.
+
+    The best validation is the one with the highest accuracy, among equals the lowest loss.
+    """
+    evaluations = list(zip(state.val_accuracies, state.val_losses, state.val_steps, strict=True))
+    best = max(evaluations, key=lambda e: (e[0], -e[1]), default=(None, None, None))
+    last = evaluations[-1] if evaluations and test is not None else (None, None, None)
+    return {
+        "steps": state.step,
+        "val_loss": last[1],
+        "val_accuracy": last[0],
+        "test_loss": None if test is None else test.loss,
+        "test_accuracy": None if test is None else test.accuracy,
+        "best_val_loss": best[1],
+        "best_val_accuracy": best[0],
+        "best_val_step": best[2],
+        "seconds": round(state.seconds, 3),
+        "images_per_second": round(state.step * batch_size / max(state.train_seconds, 1e-9), 1),
+    }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware, for whoever wants to repeat the run."""
+    import torch
+
+    from lrbench.trainer import hardware
+
+    packages = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "tensorboard")
+    return {
+        "lrbench": lrbench.__version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": hardware.describe(device),
+        "num_threads": torch.get_num_threads(),
+    }
+
+
+def summary(result: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """How the run ended, and how to look at it."""
+    from lrbench.display import clock
+
+    yield (
+        f"done in {clock(result['seconds'])}: test accuracy {result['test_accuracy']:.2%}, "
+        f"test loss {result['test_loss']:.4f}, after {result['steps']:,} updates "
+        f"({result['images_per_second']:,.0f} images/s)"
+    )
+    yield (
+        f"best validation accuracy {result['best_val_accuracy']:.2%} "
+        f"at update {result['best_val_step']:,}"
+    )
+    yield f"folder  {folder}"
+    yield f"curves  tensorboard --logdir {shlex.quote(str(folder))}"

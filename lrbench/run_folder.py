@@ -1,0 +1,150 @@
+"""The run folder's rules: whose it is, whether its run is done, cut or new, and its result."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from lrbench.checkpoint import atomic_write
+from lrbench.config import flatten
+
+CHECKPOINT = "checkpoint.pt"
+RESULT = "result.json"
+LOG = "lrbench.log"
+
+
+class FolderError(ValueError):
+    """A run folder that this run must not touch, and why."""
+
+
+def plain_config(cfg: DictConfig) -> dict[str, Any]:
+    """What fixes a run's outcome: the resolved config less the keys that only steer the command."""
+    container = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items() if key != "resume"}
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """A hash that two configs share exactly if they are equal."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def lock(folder: Path) -> int:
+    """Claim `folder` for this process; returns the handle that holds it until the process ends.
+
+    The lock is the kernel's, on the folder itself: it leaves no file and dies with the process.
+
+    Raises:
+        FolderError: another process has it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise FolderError(f"{folder} is in use by another process: wait for it to end") from None
+    except OSError:  # a file system without locks: go on without
+        pass
+    return handle
+
+
+def finished(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The result of the run in `folder`, or None where it is not finished.
+
+    Raises:
+        FolderError: the folder belongs to another config, or its files are damaged.
+    """
+    if (folder / ".hydra" / "config.yaml").exists():
+        differences = diff(plain_config(recorded(folder, "config")), config)
+        if differences:
+            raise FolderError(
+                f"{folder} holds a run of another config ({differences}): choose another folder "
+                "with hydra.run.dir=... (sweep: hydra.sweep.dir=...)"
+            )
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+        recorded_print = result["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FolderError(f"{path} is damaged ({error}): delete {folder}, run again") from error
+    if recorded_print != fingerprint(config):
+        raise FolderError(
+            f"{path} is the result of another config (fingerprint {recorded_print}, "
+            f"now {fingerprint(config)}): choose another folder with hydra.run.dir=..."
+        )
+    return result
+
+
+def recorded(folder: Path, name: str) -> DictConfig:
+    """``.hydra/{name}.yaml`` of the run in `folder`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        FolderError: it is damaged.
+    """
+    path = folder / ".hydra" / f"{name}.yaml"
+    try:
+        cfg = OmegaConf.load(path)
+        if not isinstance(cfg, DictConfig) or not cfg:
+            raise FolderError(f"{path} is damaged (not a mapping): delete {folder}, run again")
+        return cfg
+    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        raise FolderError(f"{path} is damaged ({reason}): delete {folder}, run again") from error
+
+
+def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What differs between two configs, as ``key: old → new, ...``; empty where nothing does."""
+    before, after = flatten(old), flatten(new)
+    return ", ".join(
+        f"{key}: {before.get(key, 'unset')} → {after.get(key, 'unset')}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, ...) != after.get(key, ...)
+    )
+
+
+def write_config(folder: Path, cfg: DictConfig, hydra: DictConfig) -> None:
+    """Write `.hydra/` as Hydra would.
+
+    lrbench does it in Hydra's stead, which overwrites these files before anything can be refused.
+    """
+    hidden = folder / ".hydra"
+    hidden.mkdir(exist_ok=True)
+    for name, node in (
+        ("hydra", OmegaConf.create({"hydra": hydra})),
+        ("overrides", hydra.overrides.task),
+        ("config", cfg),
+    ):
+        with atomic_write(hidden / f"{name}.yaml") as file:
+            file.write(OmegaConf.to_yaml(node, resolve=False).encode())
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write result.json, whole; its presence says that the run is done. NaN becomes null."""
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in result.items()
+    }
+    with atomic_write(folder / RESULT) as file:
+        file.write(json.dumps(finite, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def sweep_away(folder: Path) -> None:
+    """Remove what a refused run left: nothing, or its log alone; never a folder with more in it."""
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [LOG]:
+            (folder / LOG).unlink()
+        folder.rmdir()

@@ -1,0 +1,84 @@
+"""How a run is trained: the settings that conf/trainer names; importing this does not import torch.
+
+The loop itself is `lrbench.trainer.loop.train`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lrbench import duration
+from lrbench.checks import require, require_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """Length, batches, intervals and precision of a run. Durations carry their unit."""
+
+    length: str  # "15 epochs" or "5000 steps"
+    batch_size: int  # images of one optimizer update
+    gradient_accumulation_steps: int  # equal parts in which one update's batch passes the model
+    eval_batch_size: int
+    eval_interval: str
+    log_interval: str
+    checkpoint_interval_seconds: float
+    max_grad_norm: float | None  # L2 norm over all parameters; None: no clipping
+    label_smoothing: float  # of the training loss alone
+    precision: str  # auto, fp32, bf16, fp16
+    compile: bool | str  # True, False or "auto"
+    channels_last: bool
+    device: str  # auto, cpu, cuda, cuda:1, mps
+    num_threads: int | None  # of torch on the CPU; None: torch's own choice
+    deterministic: bool
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "gradient_accumulation_steps", "eval_batch_size"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        require(
+            self.batch_size % self.gradient_accumulation_steps == 0,
+            "gradient_accumulation_steps",
+            self.gradient_accumulation_steps,
+            f"must divide batch_size={self.batch_size}",
+        )
+        for name in ("length", "eval_interval", "log_interval"):
+            text = getattr(self, name)
+            try:
+                amount, unit = duration.parse(text)
+            except ValueError as error:
+                raise ValueError(f"{name}={text}: {error}") from None
+            require(amount > 0, name, text, "must be above 0")
+            if name == "length":
+                require(unit != "%", name, text, "must be in epochs or steps")
+        seconds = self.checkpoint_interval_seconds
+        require(seconds >= 0, "checkpoint_interval_seconds", seconds, "must be 0 or above")
+        norm = self.max_grad_norm
+        require(norm is None or 0 < norm < math.inf, "max_grad_norm", norm, "must be above 0")
+        smoothing = self.label_smoothing
+        require(0 <= smoothing < 1, "label_smoothing", smoothing, "must be at least 0 and below 1")
+        require_choice("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
+        require(
+            isinstance(self.compile, bool) or self.compile == "auto",
+            "compile",
+            self.compile,
+            "must be true, false or auto",
+        )
+        threads = self.num_threads
+        require(threads is None or threads >= 1, "num_threads", threads, "must be at least 1")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimizer updates of the whole run; `steps_per_epoch` is updates per epoch."""
+        steps = self._steps(self.length, 1, steps_per_epoch)
+        require(steps >= 1, "trainer.length", self.length, "is less than one update")
+        return steps
+
+    def intervals(self, total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
+        """Updates between evaluations, and between log records; at least one each."""
+        return (
+            max(1, self._steps(self.eval_interval, total_steps, steps_per_epoch)),
+            max(1, self._steps(self.log_interval, total_steps, steps_per_epoch)),
+        )
+
+    @staticmethod
+    def _steps(text: str, total_steps: int, steps_per_epoch: int) -> int:
+        return duration.whole_steps(text, total_steps=total_steps, steps_per_epoch=steps_per_epoch)

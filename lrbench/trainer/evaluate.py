@@ -1,0 +1,72 @@
+"""Loss and accuracy of a model over a data split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+IGNORED = -100  # the label that cross_entropy leaves out, torch's default
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean cross-entropy in nats (no label smoothing) and the share of images classed right."""
+
+    loss: float
+    accuracy: float
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    batch_size: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Evaluate `model` in evaluation mode; each image counts once.
+
+    Args:
+        batches: images, float (B, C, H, W), with labels, int64 (B,).
+        batch_size: fill a smaller batch up to this, so that a compiled model sees one shape.
+        stop: asked before every batch; once true, the answer is None.
+    """
+    was_training = model.training
+    model.eval()
+    sums: list[Tensor] = []
+    count = 0
+    try:
+        with torch.inference_mode():
+            for images, labels in batches:
+                if stop():
+                    return None
+                count += len(labels)
+                if batch_size is not None and len(labels) < batch_size:
+                    missing = batch_size - len(labels)
+                    images = torch.cat([images, images[:1].expand(missing, *images.shape[1:])])
+                    labels = F.pad(labels, (0, missing), value=IGNORED)
+                with autocast():
+                    logits = model(images)
+                logits = logits.float()
+                loss = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+                right = (logits.argmax(1) == labels).sum()
+                sums.append(torch.stack([loss, right.to(loss.dtype)]))
+            rows = torch.stack(sums).tolist()  # the one wait for the device
+    finally:
+        model.train(was_training)
+    return Evaluation(
+        loss=_float32(math.fsum(row[0] for row in rows) / count),
+        accuracy=_float32(math.fsum(row[1] for row in rows) / count),
+    )
+
+
+def _float32(value: float) -> float:
+    """`value` as the recorder keeps it, so that a schedule sees the loss that history.csv shows."""
+    return torch.tensor(value, dtype=torch.float32).item()

@@ -1,0 +1,75 @@
+"""The device a run trains on, and how: threads, determinism, precision, compilation."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from lrbench.trainer import Trainer
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `name` asks for; ``auto`` takes cuda, else mps, else cpu.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    here = ["cpu"]
+    if torch.backends.mps.is_available():
+        here.insert(0, "mps")
+    here[:0] = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if name == "auto":
+        return torch.device(here[0])
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in here:
+        choices = ", ".join(["auto", *here])
+        raise ValueError(f"trainer.device={name} is not on this machine: choose one of {choices}")
+    return torch.device(wanted)
+
+
+def set_up(settings: Trainer, device: torch.device) -> None:
+    """Apply the process-wide settings: threads, and how far kernels may vary."""
+    if settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.backends.cudnn.benchmark = device.type == "cuda" and not settings.deterministic
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of the forward pass; ``auto`` is bf16 on a GPU that has it, else fp32.
+
+    Raises:
+        ValueError: the device cannot do it.
+    """
+    if name == "auto":
+        bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        name = "bf16" if bf16 else "fp32"
+    if name != "fp32" and not torch.amp.is_autocast_available(device.type):
+        raise ValueError(f"trainer.precision={name} is not available on {device.type}: use fp32")
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> Callable[[], AbstractContextManager[Any]]:
+    """A maker of the context that the forward pass runs in."""
+    if dtype == torch.float32:
+        return nullcontext
+    return lambda: torch.autocast(device.type, dtype=dtype)
+
+
+def choose_compile(setting: bool | str, device: torch.device) -> bool:
+    """Whether to compile the model; ``auto`` does on a GPU alone, where it soon pays its cost."""
+    return device.type == "cuda" if setting == "auto" else bool(setting)
+
+
+def describe(device: torch.device) -> str:
+    """The device in words: ``cpu (x86_64, 2 threads)`` or ``cuda:0 (NVIDIA H200)``."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

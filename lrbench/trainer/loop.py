@@ -1,0 +1,337 @@
+"""The training loop: one optimizer update after another, each under the lr of its schedule."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Any, NoReturn
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrbench.dataset import Data, EvalSplit
+from lrbench.optimizer import current, set_lr, set_momentum
+from lrbench.recorder import Recorder
+from lrbench.scheduler import Progress, Scheduler
+from lrbench.trainer import Trainer, hardware
+from lrbench.trainer.evaluate import Evaluation, evaluate
+
+WATCH_SECONDS = 1.0  # how often a GPU is waited for to see whether the loss is still finite
+SMALLEST_LOSS_SCALE = 2.0**-14  # fp16: below it no scale can save the gradients
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its checkpoint is saved."""
+
+
+class Diverged(Exception):
+    """The loss is no longer finite.
+
+    Attributes:
+        step: updates taken, the offending one included.
+        lr: the lr of that update.
+    """
+
+    def __init__(self, step: int, lr: float, what: str) -> None:
+        super().__init__(f"{what} at update {step}, lr {lr:.4g}")
+        self.step = step
+        self.lr = lr
+
+
+@dataclass
+class State:
+    """What a run knows besides its tensors; a checkpoint holds all of it."""
+
+    step: int = 0  # updates taken
+    recorded_step: int = 0  # the last one in the history
+    val_steps: list[int] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
+    val_accuracies: list[float] = field(default_factory=list)
+    pending_losses: list[float] = field(default_factory=list)  # of the updates since recorded_step
+    pending_right: list[int] = field(default_factory=list)  # images classed right in each
+    loss_scale: dict[str, Any] = field(default_factory=dict)  # fp16's, else empty
+    train_seconds: float = 0.0  # in updates alone
+    seconds: float = 0.0  # evaluations, records and checkpoints included
+
+
+class Loop:
+    """One run's training: build it, `restore` it if there is a checkpoint, then `run` it.
+
+    Args:
+        settings: length, batches, intervals, precision.
+        seed: fixes batch order, augmentation and any randomness inside the model.
+
+    Raises:
+        ValueError: the settings, the schedule, the optimizer or the data do not fit each other.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        scheduler: Scheduler,
+        optimizer: torch.optim.Optimizer,
+        settings: Trainer,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.scheduler = scheduler
+        self.optimizer = optimizer
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.state = State()
+        self._val: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
+        try:
+            self.steps_per_epoch = data.train.steps_per_epoch(settings.batch_size)
+        except ValueError as error:
+            raise ValueError(f"trainer.{error}") from error
+        self.total_steps = settings.total_steps(self.steps_per_epoch)
+        self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
+        try:
+            self.phases = scheduler.phases(self.total_steps, self.steps_per_epoch)
+            momentum = scheduler.momentum(self.progress(0))
+        except ValueError as error:
+            raise ValueError(f"scheduler.{error}") from error
+        set_momentum(optimizer, momentum)
+        self.dtype = hardware.choose_precision(settings.precision, device)
+        self.autocast: Callable[[], AbstractContextManager[Any]]
+        self.autocast = hardware.autocast(device, self.dtype)
+        fp16 = self.dtype == torch.float16
+        self.scaler = torch.amp.GradScaler(device.type) if fp16 else None
+        self.compiled = hardware.choose_compile(settings.compile, device)
+        self.forward: Any = torch.compile(model) if self.compiled else model
+        self._waiting: list[tuple[Tensor, Tensor]] = []  # (loss, right) still on the device
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Take up where the run that handed `checkpoint` to `save` left off, bit for bit."""
+        self.state = State(**checkpoint["state"])
+        self.model.load_state_dict(checkpoint["model"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(self.state.loss_scale)
+        self._val = (tuple(self.state.val_losses), tuple(self.state.val_steps))
+
+    def run(
+        self,
+        *,
+        recorder: Recorder,
+        save: Callable[[dict[str, Any]], None],
+        stop: Callable[[], bool],
+    ) -> Evaluation:
+        """Train to the last update, then read the test split once.
+
+        Args:
+            save: takes what a checkpoint must hold; called at most once an interval, before
+                stopping and at the end.
+            stop: polled between updates and between evaluation batches.
+
+        Raises:
+            Diverged: a loss is no longer finite.
+            Interrupted: `stop` said so; a checkpoint is saved.
+        """
+        state = self.state
+        self.recorder, self.save, self.stop = recorder, save, stop
+        self.model.train()
+        self._lap_began = self._last_save = self._last_watch = time.perf_counter()
+        batches = self.data.train.batches(
+            seed=self.seed,
+            batch_size=self.settings.batch_size,
+            start_step=state.step,
+            stop_step=self.total_steps,
+        )
+        while True:
+            if self._record_due():
+                self._record()
+            if state.step == self.total_steps:
+                break
+            if self.stop():
+                self._interrupt()
+            self._update(*next(batches))
+            self.recorder.advance(state.step)
+        self._save()
+        test = self._evaluate(self.data.test)
+        if not math.isfinite(test.loss):
+            raise Diverged(state.step, self._lr(), f"test loss is {test.loss}")
+        self.recorder.record_test(state.step, test.loss, test.accuracy)
+        return test
+
+    def _update(self, images: Tensor, labels: Tensor) -> None:
+        """Take one optimizer update at the lr and momentum that the schedule gives for it."""
+        progress = self.progress(self.state.step)
+        set_lr(self.optimizer, self.scheduler.factor(progress))
+        set_momentum(self.optimizer, self.scheduler.momentum(progress))
+        loss, right, taken = self._attempt(images, labels)
+        while not taken:  # fp16 overflowed: the same update again, at the smaller loss scale
+            loss, right, taken = self._attempt(images, labels)
+        self.state.step += 1
+        self._waiting.append((loss, right))
+        # On a CPU looking costs nothing; a GPU is waited for once in a while.
+        waited = time.perf_counter() - self._last_watch
+        if self.device.type == "cpu" or waited > WATCH_SECONDS:
+            self._collect()
+
+    def _attempt(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, bool]:
+        """Forward, backward, step: mean loss, images classed right, and whether a step was taken.
+
+        Only fp16 can refuse the step: its gradients overflowed, and the loss scale is now halved.
+        """
+        parts = self.settings.gradient_accumulation_steps
+        self._seed_model()
+        losses, rights = [], []
+        for part, target in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+            with self.autocast():
+                logits = self.forward(part)
+            logits = logits.float()
+            loss = F.cross_entropy(logits, target, label_smoothing=self.settings.label_smoothing)
+            loss = loss if parts == 1 else loss / parts
+            losses.append(loss.detach())
+            rights.append((logits.detach().argmax(1) == target).sum())
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        taken = self._step_optimizer()
+        self.optimizer.zero_grad(set_to_none=True)
+        if parts == 1:
+            return losses[0], rights[0], taken
+        return torch.stack(losses).sum(), torch.stack(rights).sum(), taken
+
+    def _step_optimizer(self) -> bool:
+        """Clip and apply the gradients; False where fp16's were not finite."""
+        scaler = self.scaler
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
+        if self.settings.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+        if scaler is None:
+            self.optimizer.step()
+            return True
+        scale = scaler.get_scale()
+        scaler.step(self.optimizer)
+        scaler.update()
+        if scaler.get_scale() < SMALLEST_LOSS_SCALE:
+            self._diverge(self.state.step + 1, "fp16 gradients are not finite at any loss scale")
+        return scaler.get_scale() >= scale
+
+    def _collect(self) -> None:
+        """Fetch the losses that wait on the device, and see that they are finite."""
+        self._last_watch = time.perf_counter()
+        if not self._waiting:
+            return
+        losses = torch.stack([loss for loss, _ in self._waiting]).tolist()
+        rights = torch.stack([right for _, right in self._waiting]).tolist()
+        self._waiting.clear()
+        for step, loss in enumerate(losses, self.state.step - len(losses) + 1):
+            if not math.isfinite(loss):
+                self._diverge(step, f"training loss is {loss}", loss)
+        self.state.pending_losses += losses
+        self.state.pending_right += rights
+
+    def _record_due(self) -> bool:
+        step = self.state.step
+        if step == self.state.recorded_step:
+            return False
+        return step % self.log_every == 0 or self._evaluation_due()
+
+    def _evaluation_due(self) -> bool:
+        return self.state.step % self.eval_every == 0 or self.state.step == self.total_steps
+
+    def _record(self) -> None:
+        """Record the updates since the last record, with an evaluation where one is due."""
+        state = self.state
+        self._collect()
+        self._lap(training=True)
+        validation = self._evaluate(self.data.val) if self._evaluation_due() else None
+        self._lap(training=False)
+        lr, momentum = current(self.optimizer)
+        values: dict[str, float | None] = {
+            "lr": lr,
+            "momentum": momentum,
+            "train/loss": math.fsum(state.pending_losses) / len(state.pending_losses),
+            "train/accuracy": sum(state.pending_right)
+            / (len(state.pending_right) * self.settings.batch_size),
+        }
+        if validation is not None:
+            values |= {"val/loss": validation.loss, "val/accuracy": validation.accuracy}
+        self.recorder.record(state.step, state.step / self.steps_per_epoch, state.seconds, values)
+        state.recorded_step = state.step
+        state.pending_losses, state.pending_right = [], []
+        if validation is not None:
+            if not math.isfinite(validation.loss):
+                raise Diverged(state.step, lr, f"validation loss is {validation.loss}")
+            state.val_steps.append(state.step)
+            state.val_losses.append(validation.loss)
+            state.val_accuracies.append(validation.accuracy)
+            self._val = (tuple(state.val_losses), tuple(state.val_steps))
+        if time.perf_counter() - self._last_save >= self.settings.checkpoint_interval_seconds:
+            self._save()
+
+    def _evaluate(self, split: EvalSplit) -> Evaluation:
+        size = self.settings.eval_batch_size
+        result = evaluate(
+            self.forward,
+            split.batches(size),
+            autocast=self.autocast,
+            batch_size=size if self.compiled else None,
+            stop=self.stop,
+        )
+        return result if result is not None else self._interrupt()
+
+    def _save(self) -> None:
+        self._collect()
+        self._lap(training=True)
+        if self.scaler is not None:
+            self.state.loss_scale = self.scaler.state_dict()
+        self.save(
+            {
+                "state": asdict(self.state),
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "files": self.recorder.position(),
+            }
+        )
+        self._last_save = time.perf_counter()
+        self._lap(training=False)
+
+    def _interrupt(self) -> NoReturn:
+        self._save()
+        raise Interrupted
+
+    def _diverge(self, step: int, what: str, loss: float = math.nan) -> NoReturn:
+        lr = self._lr(step)
+        seconds = self.state.seconds + time.perf_counter() - self._lap_began
+        self.recorder.record(
+            step, step / self.steps_per_epoch, seconds, {"lr": lr, "train/loss": loss}
+        )
+        raise Diverged(step, lr, what)
+
+    def progress(self, step: int) -> Progress:
+        """The schedule's view of the run after `step` updates."""
+        return Progress(step, self.total_steps, self.steps_per_epoch, *self._val)
+
+    def _lr(self, step: int | None = None) -> float:
+        """The lr that update number `step` (1-based; None: the last one taken) used."""
+        step = self.state.step if step is None else step
+        factor = self.scheduler.factor(self.progress(max(0, step - 1)))
+        return float(self.optimizer.param_groups[0]["initial_lr"] * factor)
+
+    def _seed_model(self) -> None:
+        """Give dropout and its kin, which draw from torch's global generator, an address too."""
+        seed = (self.seed * 0x9E3779B97F4A7C15 + self.state.step + 1) % 2**63
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
+
+    def _lap(self, *, training: bool) -> None:
+        """Book the time since the last call, as training time or as what surrounds it."""
+        now = time.perf_counter()
+        self.state.seconds += now - self._lap_began
+        if training:
+            self.state.train_seconds += now - self._lap_began
+        self._lap_began = now
