@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.dataset.base import Augment, Dataset, DatasetError, Images, Sizes
 from lrbench.dataset.digits import Digits
+from lrbench.dataset.imagefolder import ImageFolder
 from lrbench.dataset.published import PublishedDataset
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "DatasetError",
     "Digits",
     "EvalSplit",
+    "ImageFolder",
     "Images",
     "PublishedDataset",
     "Sizes",

@@ -74,6 +74,7 @@ class Images:
             memory.
         train_labels: int64 (N,), indices into `class_names`.
         test_images, test_labels: the official test set, or None where there is none.
+        test_fraction: share of the images to split off for testing where there is none.
         pixel_sums: int64 (N, 2, C), the sum of each training image's values and of their squares,
             where they were counted when the images were decoded.
     """
@@ -83,6 +84,7 @@ class Images:
     test_images: np.ndarray | MappedImages | None
     test_labels: np.ndarray | None
     class_names: tuple[str, ...]
+    test_fraction: float | None = None
     pixel_sums: np.ndarray | None = None
 
 
@@ -92,14 +94,12 @@ class Dataset:
 
     Attributes:
         val_fraction: share of the training images kept for validation, the same in every class.
-        test_fraction: share of all images kept for testing where there is no official test set.
-        split_seed: seed of both splits; independent of the run's seed.
+        split_seed: seed of every split; independent of the run's seed.
         mean, std: per channel, where black is 0 and white is 1; None measures the training images.
         augment: what is done to training images at random.
     """
 
     val_fraction: float
-    test_fraction: float | None
     split_seed: int
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
@@ -107,9 +107,6 @@ class Dataset:
 
     def __post_init__(self) -> None:
         require(0 < self.val_fraction < 1, "val_fraction", self.val_fraction, "must be in (0, 1)")
-        if self.test_fraction is not None:
-            ok = 0 < self.test_fraction < 1
-            require(ok, "test_fraction", self.test_fraction, "must be in (0, 1) or null")
         require(self.split_seed >= 0, "split_seed", self.split_seed, "must be 0 or more")
         if self.mean is not None and not all(math.isfinite(m) for m in self.mean):
             raise ValueError(f"mean={list(self.mean)} must be finite numbers")

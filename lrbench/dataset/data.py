@@ -267,14 +267,10 @@ def _split(config: Dataset, images: Images) -> tuple[np.ndarray, np.ndarray, np.
     if images.test_labels is not None:
         test = np.arange(len(images.test_labels))
     else:
-        if config.test_fraction is None:
-            raise DatasetError(
-                "dataset.test_fraction=null: there is no test set, so give the share of images "
-                "to test on, such as 0.2"
-            )
+        assert images.test_fraction is not None, "a reader gives a test set or its share"
         rest, test = stratified_split(
             labels,
-            config.test_fraction,
+            images.test_fraction,
             key="test_fraction",
             seed=config.split_seed,
             purpose=SPLIT_TEST,

@@ -7,6 +7,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrbench.checks import require
 from lrbench.dataset.base import Dataset, DatasetError, Images, Sizes
 
 _NUM_IMAGES, _SIDE, _WHITE = 1797, 8, 16
@@ -17,14 +18,22 @@ class Digits(Dataset):
     """Handwritten digits, 8×8 grey (Alpaydin & Kaynak 1998), as scikit-learn ships them.
 
     There is no official test set. Values of 0 to 16 are multiplied by 15, which keeps their
-    proportions and lets 255 stay white.
+    proportions and fits into a byte.
+
+    Attributes:
+        test_fraction: share of all images kept for testing.
     """
+
+    test_fraction: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ok = 0 < self.test_fraction < 1
+        require(ok, "test_fraction", self.test_fraction, "must be in (0, 1)")
 
     def sizes(self) -> Sizes | None:
         from lrbench.dataset.split import part_size
 
-        if self.test_fraction is None:
-            return None
         test = part_size(_NUM_IMAGES, self.test_fraction)
         val = part_size(_NUM_IMAGES - test, self.val_fraction)
         return Sizes(
@@ -53,6 +62,7 @@ class Digits(Dataset):
             train_labels=rows[:, -1].astype(np.int64),
             test_images=None,
             test_labels=None,
+            test_fraction=self.test_fraction,
             class_names=tuple("0123456789"),
         )
 

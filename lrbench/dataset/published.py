@@ -7,19 +7,12 @@ importing it takes longer than reading the files.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lrbench.checks import require_choice
 from lrbench.dataset.base import Dataset, DatasetError, Images, Sizes
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +22,15 @@ class Publication:
     Attributes:
         torchvision_class: its name in ``torchvision.datasets``.
         folder: where its files are, below the root.
+        archive: the tar file that they come in, or None where they come one by one.
         md5: accepted sums of each file: torchvision's and, for Fashion-MNIST, those of Debian's
-            package, which holds the same data compressed again.
+            package: its gzip headers name no file and another date; the rest is the same.
         class_names: empty where a file of the dataset tells them.
     """
 
     torchvision_class: str
     folder: str
+    archive: str | None = None
     md5: Mapping[str, tuple[str, ...]]
     num_train: int
     num_test: int
@@ -101,6 +96,40 @@ PUBLICATIONS = {
             "Ankle boot",
         ),
     ),
+    "cifar10": Publication(
+        torchvision_class="CIFAR10",
+        folder="cifar-10-batches-py",
+        archive="cifar-10-python.tar.gz",
+        md5={
+            "data_batch_1": ("c99cafc152244af753f735de768cd75f",),
+            "data_batch_2": ("d4bba439e000b95fd0a9bffe97cbabec",),
+            "data_batch_3": ("54ebc095f3ab1f0389bbae665268c751",),
+            "data_batch_4": ("634d18415352ddfa80567beed471001a",),
+            "data_batch_5": ("482c414d41f54cd18b22e5b47cb7c3cb",),
+            "test_batch": ("40351d587109b95175f43aff81a1287e",),
+            "batches.meta": ("5ff9c542aee3614f3951f8cda6e48888",),
+        },
+        num_train=50_000,
+        num_test=10_000,
+        image_size=32,
+        in_channels=3,
+        num_classes=10,
+    ),
+    "cifar100": Publication(
+        torchvision_class="CIFAR100",
+        folder="cifar-100-python",
+        archive="cifar-100-python.tar.gz",
+        md5={
+            "train": ("16019d7e3df5f24257cddd939b257f8d",),
+            "test": ("f0ef6b0ae62326f3e7ffdfab6717acfc",),
+            "meta": ("7973b15100ade9c7d40fb424638fde48",),
+        },
+        num_train=50_000,
+        num_test=10_000,
+        image_size=32,
+        in_channels=3,
+        num_classes=100,
+    ),
 }
 
 
@@ -110,7 +139,7 @@ class PublishedDataset(Dataset):
 
     Attributes:
         name: which one.
-        root: folder with the files or the place to download to; ``~`` is the home folder.
+        root: folder with the files, or the place to download them to; ``~`` is the home folder.
         download: fetch what is missing, through torchvision.
     """
 
@@ -137,67 +166,22 @@ class PublishedDataset(Dataset):
         )
 
     def read(self) -> Images:
+        from lrbench.dataset.files import find_files
+        from lrbench.dataset.formats import read_cifar, read_idx
+
         publication = PUBLICATIONS[self.name]
         root = Path(self.root).expanduser()
-        paths = {name: _find(root, publication.folder, name) for name in publication.md5}
-        missing = [name for name, path in paths.items() if path is None]
+        files = find_files(root, publication)
+        missing = [name for name in publication.md5 if name not in files]
         if missing:
-            raise DatasetError(
-                f"dataset.root={self.root} has no {missing[0]} and dataset.download={self.download}"
-            )
-        found = {
-            name: _verified(path, publication.md5[name]) for name, path in paths.items() if path
-        }
-        return _read_idx(found, publication)
+            if not self.download:
+                raise DatasetError(
+                    f"dataset.root={self.root} has no {missing[0]} of {self.name}: set "
+                    "dataset.root to the folder that holds it, or dataset.download=true"
+                )
+            from lrbench.dataset.download import download  # imports torchvision
 
-
-def _find(root: Path, folder: str, name: str) -> Path | None:
-    """Where the file `name` is: below `root` in torchvision's layout, or in `root` itself."""
-    for path in (root / folder / name, root / name):
-        if path.is_file():
-            return path
-    return None
-
-
-def _verified(path: Path, sums: tuple[str, ...]) -> bytes:
-    """The content of the file at `path`, whose MD5 sum is one of `sums`."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if md5 not in sums:
-        raise DatasetError(
-            f"{path} is damaged (MD5 {md5}, expected {sums[0]}): delete it to download it again"
-        )
-    return content
-
-
-def _read_idx(files: Mapping[str, bytes], publication: Publication) -> Images:
-    """Images and labels from four gzipped files of LeCun's idx format."""
-    side = publication.image_size
-
-    def read(part: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-        images = _idx_array(files[f"{part}-images-idx3-ubyte.gz"], (count, side, side))
-        labels = _idx_array(files[f"{part}-labels-idx1-ubyte.gz"], (count,))
-        return images[..., None], labels.astype("int64")
-
-    train_images, train_labels = read("train", publication.num_train)
-    test_images, test_labels = read("t10k", publication.num_test)
-    return Images(
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        class_names=publication.class_names,
-    )
-
-
-def _idx_array(compressed: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array: two zeros, type 8, number of dimensions, big-endian dimensions, then data."""
-    import numpy as np
-
-    content = gzip.decompress(compressed)
-    header = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
-    assert content.startswith(header), "the MD5 sum was right"
-    return np.frombuffer(content, dtype=np.uint8, offset=len(header)).reshape(shape)
+            files |= download(root, publication, missing)
+        if publication.archive is None:
+            return read_idx(files, publication)
+        return read_cifar(files, publication)

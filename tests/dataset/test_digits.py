@@ -62,7 +62,7 @@ def test_importing_the_package_imports_no_heavy_library() -> None:
     ("changes", "message"),
     [
         ({"val_fraction": 0}, "dataset.val_fraction=0.0 must be in (0, 1)"),
-        ({"test_fraction": 1.5}, "dataset.test_fraction=1.5 must be in (0, 1) or null"),
+        ({"test_fraction": 1.5}, "dataset.test_fraction=1.5 must be in (0, 1)"),
         ({"split_seed": -1}, "dataset.split_seed=-1 must be 0 or more"),
         ({"std": [0]}, "dataset.std=[0.0] must be finite numbers above 0"),
         ({"mean": None}, "dataset.mean=None must be given where the other of mean and std is"),

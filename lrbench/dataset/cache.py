@@ -1,0 +1,348 @@
+"""Decoded images in a file that later runs map into memory.
+
+A cache folder belongs to one image folder and one set of options. It holds, per state of the image
+folder, a folder named after its digest with
+
+    images     uint8 (N, H, W, C)
+    sums       int64 (N, 2, C): each image's sum of values and of squares
+    meta.json  a sha256 of the rest, then: shape, images per chunk, CRC-32 of each chunk and of sums
+
+and, while that is being decoded, ``<digest>.partial`` with the first two and a journal of the
+chunks that are done, so that decoding continues where it was cut. The finished folder appears by
+being renamed. A lock keeps a second process from decoding the same images at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lrbench.dataset.base import DatasetError
+from lrbench.dataset.tree import Tree, scan
+
+log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 2**20
+_MAX_CHUNK_IMAGES = 1024
+
+
+class DamagedCacheError(DatasetError):
+    """A cache whose file at `path` is not what was written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"the cache {path} is damaged: delete it to have the images decoded again")
+        self.path = path
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What meta.json tells."""
+
+    shape: tuple[int, int, int, int]
+    chunk_images: int
+    chunk_crcs: tuple[int, ...]
+    sums_crc: int
+
+
+class CachedImages:
+    """Images of a cache: uint8 (N, H, W, C), mapped into memory and checked before use.
+
+    `verify` checks all at once; otherwise `take` checks each chunk when it is first touched.
+    """
+
+    def __init__(self, folder: Path, meta: Meta) -> None:
+        self.folder = folder
+        self.meta = meta
+        self.pixel_sums = _map_file(folder / "sums", np.int64, (meta.shape[0], 2, meta.shape[3]))
+        if zlib.crc32(self.pixel_sums.data) != meta.sums_crc:
+            raise DamagedCacheError(folder / "sums")
+        self._array = _map_file(folder / "images", np.uint8, meta.shape)
+        self._unchecked = np.ones(len(meta.chunk_crcs), dtype=bool)
+
+    def verify(self) -> None:
+        """Compare every chunk with its CRC-32, on all cores.
+
+        Raises:
+            DamagedCacheError: one differs.
+        """
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._check_chunk, np.flatnonzero(self._unchecked).tolist()))
+
+    def rows(self, start: int, stop: int) -> CachedRows:
+        """Images ``start <= i < stop``."""
+        return CachedRows(self, start, stop)
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """The images at `index`, int64 (B,).
+
+        Raises:
+            DamagedCacheError: one of them differs from what was written.
+        """
+        if self._unchecked.any():
+            touched = np.zeros_like(self._unchecked)
+            touched[index // self.meta.chunk_images] = True
+            for chunk in np.flatnonzero(touched & self._unchecked).tolist():
+                self._check_chunk(chunk)
+        return self._array[index]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Images ``start <= i < stop``, checked, and still mapped."""
+        size = self.meta.chunk_images
+        for chunk in range(start // size, -(-stop // size)):
+            if self._unchecked[chunk]:
+                self._check_chunk(chunk)
+        return self._array[start:stop]
+
+    def _check_chunk(self, chunk: int) -> None:
+        start = chunk * self.meta.chunk_images
+        if (
+            zlib.crc32(self._array[start : start + self.meta.chunk_images])
+            != (self.meta.chunk_crcs[chunk])
+        ):
+            raise DamagedCacheError(self.folder / "images")
+        self._unchecked[chunk] = False
+
+
+class CachedRows:
+    """Consecutive images of a cache."""
+
+    def __init__(self, images: CachedImages, start: int, stop: int) -> None:
+        self._images = images
+        self._start, self._stop = start, stop
+        self.shape = (stop - start, *images.meta.shape[1:])
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """The images at `index`, counted from the first of these."""
+        return self._images.take(index + self._start)
+
+    def read(self) -> np.ndarray:
+        """All of these images."""
+        return self._images.read(self._start, self._stop)
+
+
+def open_cache(folder: Path) -> CachedImages | None:
+    """The cache in `folder`, or None if there is none.
+
+    Raises:
+        DamagedCacheError: there is one, but it is cut short or altered.
+    """
+    try:
+        return CachedImages(folder, _read_meta(folder / "meta.json"))
+    except FileNotFoundError:
+        if folder.is_dir():
+            raise DamagedCacheError(folder) from None
+        return None
+
+
+def cached_images(
+    tree: Tree, cache: Path, *, in_channels: int, image_size: int | None, verify_bytes: int
+) -> CachedImages:
+    """The images of `tree` from `cache`, decoded into it first if they are not there.
+
+    A damaged cache is decoded again.
+
+    Args:
+        image_size: what images are cropped and resized to; None if they have one size already.
+        verify_bytes: check the whole cache at once if it is not larger than this.
+    """
+    home = cache_home(tree.root, cache, in_channels=in_channels, image_size=image_size)
+    folder = home / tree.digest[:32]
+    images = _open_sound(folder, verify_bytes)
+    if images is None:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            with _locked(home / "lock"):
+                images = _open_sound(folder, verify_bytes)  # another process may have made it
+                if images is None:
+                    _make(tree, folder, in_channels=in_channels, image_size=image_size)
+                    _remove_others(home, folder)
+                    images = open_cache(folder)
+        except DatasetError:
+            raise
+        except OSError as error:
+            raise DatasetError(
+                f"dataset.cache={cache} cannot be written ({error.strerror}): choose another "
+                "folder or make room"
+            ) from error
+        assert images is not None
+    return images
+
+
+def cache_home(root: Path, cache: Path, *, in_channels: int, image_size: int | None) -> Path:
+    """The folder in `cache` for the images below `root` decoded with these options."""
+    root = root.resolve()
+    key = hashlib.sha256(f"{root}\0{in_channels}\0{image_size}".encode()).hexdigest()
+    return cache / f"{root.name}-{key[:16]}"
+
+
+def _open_sound(folder: Path, verify_bytes: int) -> CachedImages | None:
+    """The cache in `folder`, or None if there is none or it is damaged, which is then said."""
+    try:
+        images = open_cache(folder)
+        if images is not None and np.prod(images.meta.shape) <= verify_bytes:
+            images.verify()
+    except DamagedCacheError as error:
+        log.warning("the cache %s is damaged: decoding the images again", error.path)
+        return None
+    return images
+
+
+def _make(tree: Tree, folder: Path, *, in_channels: int, image_size: int | None) -> None:
+    """Decode `tree` into the cache `folder`, going on from where an earlier process stopped."""
+    from lrbench.dataset.decode import Chunk, decode_chunks, image_side
+
+    side = image_side(str(tree.root / tree.files[0])) if image_size is None else image_size
+    image_shape = (side, side, in_channels)
+    image_bytes = side * side * in_channels
+    size = max(1, min(_MAX_CHUNK_IMAGES, _CHUNK_BYTES // image_bytes))
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(exist_ok=True)
+    images_path, sums_path = partial / "images", partial / "sums"
+    for path, row_bytes in ((images_path, image_bytes), (sums_path, 2 * in_channels * 8)):
+        with path.open("ab") as file:
+            file.truncate(row_bytes * len(tree.files))
+    chunks = [
+        Chunk(
+            number=number,
+            start=start,
+            files=tuple(f"{tree.root}/{file}" for file in tree.files[start : start + size]),
+            shape=image_shape,
+            resize=image_size is not None,
+            images_path=str(images_path),
+            sums_path=str(sums_path),
+        )
+        for number, start in enumerate(range(0, len(tree.files), size))
+    ]
+    meta_shape = (len(tree.files), *image_shape)
+    crcs = _read_journal(partial, meta_shape, size)
+    todo = [chunk for chunk in chunks if chunk.number not in crcs]
+    share = sum(len(chunk.files) for chunk in todo) / len(tree.files)
+    with (
+        (partial / "journal").open("a") as journal,
+        _progress(len(tree.files), tree.root) as advance,
+    ):
+        advance(len(tree.files) - round(share * len(tree.files)))
+        for done in decode_chunks(todo, round(share * tree.num_bytes)):
+            crcs[done.number] = done.images_crc
+            journal.write(f"{done.number} {done.images_crc} {done.sums_crc}\n")
+            journal.flush()
+            advance(done.num_images)
+    if scan(tree.root).digest != tree.digest:
+        raise DatasetError(f"{tree.root} was changed while its images were decoded: run again")
+    meta = Meta(
+        shape=meta_shape,
+        chunk_images=size,
+        chunk_crcs=tuple(crcs[chunk.number] for chunk in chunks),
+        sums_crc=zlib.crc32(sums_path.read_bytes()),
+    )
+    _write_meta(partial / "meta.json", meta)
+    (partial / "journal").unlink()
+    for path in (images_path, sums_path, partial):
+        _sync(path)
+    if folder.exists():  # damaged
+        shutil.rmtree(folder)
+    os.rename(partial, folder)
+
+
+def _read_journal(
+    partial: Path, shape: tuple[int, int, int, int], chunk_images: int
+) -> dict[int, int]:
+    """CRC-32 by number of the chunks that an earlier process finished and that are still sound."""
+    try:
+        lines = (partial / "journal").read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    images = _map_file(partial / "images", np.uint8, shape)
+    sums = _map_file(partial / "sums", np.int64, (shape[0], 2, shape[3]))
+    crcs = {}
+    for line in lines:
+        fields = line.split()
+        if len(fields) != 3 or not all(field.isdecimal() for field in fields):
+            continue  # the last line may be cut short
+        number, images_crc, sums_crc = map(int, fields)
+        rows = slice(number * chunk_images, (number + 1) * chunk_images)
+        if zlib.crc32(images[rows].data) == images_crc and zlib.crc32(sums[rows].data) == sums_crc:
+            crcs[number] = images_crc
+    return crcs
+
+
+def _remove_others(home: Path, folder: Path) -> None:
+    """Delete what is left of earlier states of the image folder. Who has it mapped, keeps it."""
+    for entry in home.iterdir():
+        if entry.is_dir() and entry != folder:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock at `path`; a process that ends in any way gives it back."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("another process is decoding these images: waiting for %s", path)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _progress(total: int, root: Path) -> Iterator[Callable[[int], None]]:
+    """A progress bar, if on a terminal; gives what to call with the number of newly done images."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = ("Decoding {task.description}", BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(escape(root.name), total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+def _read_meta(path: Path) -> Meta:
+    digest, _, body = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise DamagedCacheError(path)
+    values = json.loads(body)
+    return Meta(
+        shape=tuple(values["shape"]),
+        chunk_images=values["chunk_images"],
+        chunk_crcs=tuple(values["chunk_crcs"]),
+        sums_crc=values["sums_crc"],
+    )
+
+
+def _write_meta(path: Path, meta: Meta) -> None:
+    body = json.dumps(asdict(meta)).encode()
+    path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    _sync(path)
+
+
+def _map_file(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
+    """The file at `path` as an array of `shape`, read-only, mapped into memory."""
+    if path.stat().st_size != np.dtype(dtype).itemsize * int(np.prod(shape)):
+        raise DamagedCacheError(path)
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=shape))
+
+
+def _sync(path: Path) -> None:
+    """Have the file or folder written to the disk itself before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,196 @@
+"""Decoding image files into an array file, chunk by chunk, in several processes.
+
+This file imports neither torch nor a dataset library: each worker process imports it anew.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from lrbench.dataset.base import DatasetError
+
+_MODES = {1: "L", 3: "RGB"}
+_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_SMALL_BYTES = 4 * 2**20  # of files; below this, starting processes takes longer than decoding
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive images to decode, and where to write them.
+
+    Attributes:
+        start: position of the first image among all.
+        shape: (H, W, C) of every image.
+        resize: bring images to `shape`, otherwise they must have it.
+        images_path, sums_path: files of all images, uint8 (N, H, W, C), and of their pixel sums,
+            int64 (N, 2, C).
+    """
+
+    number: int
+    start: int
+    files: tuple[str, ...]
+    shape: tuple[int, int, int]
+    resize: bool
+    images_path: str
+    sums_path: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What became of a chunk: CRC-32 of the bytes written to the two files."""
+
+    number: int
+    num_images: int
+    images_crc: int
+    sums_crc: int
+
+
+def image_side(path: str) -> int:
+    """Side in pixels of the square image at `path`, from its header.
+
+    Raises:
+        DatasetError: it is not square, or not an image.
+    """
+    with _named_errors(path), Image.open(path) as image:
+        width, height = image.size
+    if width != height:
+        raise DatasetError(
+            f"{path} has {width}×{height} pixels, which is not square: set dataset.image_size to "
+            "have all images cropped and resized"
+        )
+    return width
+
+
+def decode_image(path: str, shape: tuple[int, int, int], *, resize: bool) -> np.ndarray:
+    """The image at `path` as uint8 (H, W, C) of `shape`.
+
+    Colours are converted to grey by luma (ITU-R 601), grey to colour by repetition; transparency
+    and a camera's orientation mark are ignored; of an animation the first frame counts. With
+    `resize`, the largest square in the middle is scaled bilinearly, each pixel averaging all that
+    it covers.
+
+    Raises:
+        DatasetError: it does not decode, has more than 8 bits per channel, or, without `resize`,
+            has another size.
+    """
+    height, width, channels = shape
+    with _named_errors(path), Image.open(path) as image:
+        if image.mode in _DEEP_MODES:
+            raise DatasetError(
+                f"{path} has more than 8 bits per channel ({image.mode}): convert it to 8 bits"
+            )
+        if not resize and image.size != (width, height):
+            raise DatasetError(
+                f"{path} has {image.width}×{image.height} pixels, not {width}×{height} as those "
+                "before it: set dataset.image_size to have all images cropped and resized"
+            )
+        pixels = image.convert(_MODES[channels])
+    if resize and pixels.size != (width, height):
+        side = min(pixels.size)
+        left, top = (pixels.width - side) / 2, (pixels.height - side) / 2
+        pixels = pixels.resize(
+            (width, height), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+        )
+    return np.asarray(pixels).reshape(shape)
+
+
+def decode_chunk(chunk: Chunk) -> Decoded:
+    """Decode the images of `chunk` and write them and their sums to their places."""
+    images = np.empty((len(chunk.files), *chunk.shape), dtype=np.uint8)
+    for image, path in zip(images, chunk.files, strict=True):
+        image[...] = decode_image(path, chunk.shape, resize=chunk.resize)
+    wide = images.astype(np.int64)
+    sums = np.stack([wide.sum(axis=(1, 2)), (wide * wide).sum(axis=(1, 2))], axis=1)
+    return Decoded(
+        number=chunk.number,
+        num_images=len(images),
+        images_crc=_write_at(chunk.images_path, chunk.start, images),
+        sums_crc=_write_at(chunk.sums_path, chunk.start, sums),
+    )
+
+
+def decode_chunks(chunks: list[Chunk], num_bytes: int) -> Iterator[Decoded]:
+    """Decode `chunks`, `num_bytes` of files in all, on every core; results come in order.
+
+    So of several faulty images the first is named.
+    """
+    workers = min(_num_cores(), len(chunks))
+    # A daemon may have no children.
+    if workers < 2 or num_bytes < _SMALL_BYTES or multiprocessing.current_process().daemon:
+        yield from map(decode_chunk, chunks)
+        return
+    # Not forked: the parent's threads (torch's, TensorBoard's) may hold locks.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker)
+    try:
+        futures: list[Future[Decoded]] = [pool.submit(decode_chunk, chunk) for chunk in chunks]
+        for future in futures:
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a process that decoded images was ended from outside, perhaps for want of memory: "
+            "run again to continue where it stopped"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _write_at(path: str, row: int, array: np.ndarray) -> int:
+    """Write the rows of `array` from `row` on into the file at `path`; their CRC-32."""
+    content = array.tobytes()
+    # Not through a memory map: there, a full disk would kill the process.
+    with open(path, "r+b") as file:
+        file.seek(row * (len(content) // len(array)))
+        file.write(content)
+    return zlib.crc32(content)
+
+
+class _named_errors:
+    """Turns whatever Pillow raises into a DatasetError that names the image."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DatasetError) or not isinstance(error, Exception):
+            return
+        reason: object = error
+        if isinstance(error, UnidentifiedImageError):
+            reason = "no known image format"
+        raise DatasetError(
+            f"{Path(self.path)} does not decode as an image ({reason}): mend or remove it"
+        ) from error
