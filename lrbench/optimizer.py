@@ -1,6 +1,7 @@
 """The optimizer that a config names, and what the trainer asks of it at every update.
 
-Importing this module does not import torch.
+Importing this module does not import torch. lr and momentum are Python floats; a captured CUDA
+graph would need the lr as a tensor, `capturable: true` in the YAML, and a `set_lr` that fills it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.checks import require
 from lrbench.config import Call, locate
+from lrbench.schedulefree import is_schedule_free
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +34,11 @@ class Optimizer:
         require(0 < lr < math.inf, "lr", lr, "must be above 0 and finite")
         rule = "must be 0 or above, and finite"
         require(0 <= weight_decay < math.inf, "weight_decay", weight_decay, rule)
-        for key in ("lr", "weight_decay", "params"):
+        for key in ("lr", "weight_decay"):
             if key in self.algorithm.arguments:
                 value = self.algorithm.arguments[key]
-                instead = "leave it out" if key == "params" else f"write optimizer.{key}={value}"
                 raise ValueError(
-                    f"algorithm.{key}={value} is not the algorithm's to set: {instead}"
+                    f"algorithm.{key}={value} is set for all groups: write optimizer.{key}={value}"
                 )
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
@@ -71,6 +72,10 @@ class Optimizer:
             raise ValueError(
                 f"{named} re-evaluates the loss within a step: choose one that doesn't"
             )
+        if isinstance(optimizer, torch.optim.SGD):
+            # In updates that a GradScaler must skip, SGD's fused kernel still writes the momentum
+            # (seen with torch 2.15). So skipping must not be left to the kernel.
+            optimizer._step_supports_amp_scaling = False
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer
@@ -88,20 +93,27 @@ class Optimizer:
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Set each group's lr to its base lr × `factor`.
 
-    The base lr is ``group["initial_lr"]``, where torch's own schedulers keep it too.
+    The base lr is ``group["initial_lr"]``, where torch's own schedulers keep it too; a group that
+    has none yet gets its lr.
     """
     for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
 
 def set_momentum(optimizer: torch.optim.Optimizer, momentum: float | None) -> None:
     """Set each group's momentum (of Adam's kin: beta1), or leave it where `momentum` is None.
 
     Raises:
-        ValueError: the algorithm has no momentum to set.
+        ValueError: the algorithm has no momentum to set, or is schedule-free: its averages hold
+            only for a momentum that stays.
     """
     if momentum is None:
         return
+    if is_schedule_free(optimizer):
+        raise ValueError(
+            f"the schedule cycles momentum, and {type(optimizer).__name__} needs it constant: "
+            "write scheduler.cycle_momentum=false"
+        )
     for group in optimizer.param_groups:
         if "betas" in group:
             group["betas"] = (momentum, *group["betas"][1:])

@@ -154,7 +154,7 @@ def test_mlp_without_hidden_layers_is_softmax_regression() -> None:
 
 def test_he_initialization() -> None:
     for name, key, std in (
-        ("resnet18", "blocks.7.conv2.weight", (2 / (9 * 512)) ** 0.5),
+        ("resnet18", "blocks.6.conv1.weight", (2 / (9 * 512)) ** 0.5),  # from 256 channels to 512
         ("mlp", "3.weight", (2 / 256) ** 0.5),
         ("vit_tiny", "blocks.0.hidden.weight", 0.02),
     ):
