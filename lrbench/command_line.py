@@ -113,9 +113,10 @@ def _missing_choice(asked: str, options: Sequence[str]) -> str:
 
 def _unknown_key(cause: OmegaConfBaseException) -> str:
     full_key = str(getattr(cause, "full_key", None) or cause.key)
-    group, _, key = full_key.rpartition(".")
     siblings = OmegaConf.to_container(cause.parent_node, resolve=False)  # type: ignore[arg-type]
+    group, _, key = full_key.rpartition(".")
     known = [k for k in flatten(siblings) if not k.endswith("_target_")]
-    closest = nearest(key, known) or nearest(key, {k.rpartition(".")[2]: k for k in known})
-    at_top = sorted({k.partition(".")[0] for k in known} - {"hydra"})
-    return f"{full_key}: no such key{closest} ({', '.join(known if group else at_top)})"
+    if not group:  # the groups and the keys beside them
+        known = sorted({k.partition(".")[0] for k in known} - {"hydra"})
+    closest = nearest(key, known) or nearest(key, [k.rpartition(".")[2] for k in known])
+    return f"{full_key}: no such key{closest} ({', '.join(known)})"

@@ -12,8 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.text import summary as text_summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from lrbench.display import Display
@@ -103,7 +104,10 @@ class Recorder:
 
     def text(self, tag: str, step: int, text: str) -> None:
         """Write a line for TensorBoard's Text tab."""
-        self._write_event(Event(step=step, summary=text_summary.pb(tag, text)))
+        metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+        tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()])
+        value = Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+        self._write_event(Event(step=step, summary=Summary(value=[value])))
 
     def flush(self) -> None:
         """Hand everything written so far to the operating system."""

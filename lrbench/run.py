@@ -19,6 +19,7 @@ from lrbench import run_folder
 from lrbench.checkpoint import load_checkpoint, save_checkpoint
 from lrbench.checks import nearest
 from lrbench.config import ConfigError, build
+from lrbench.scheduler import lint
 from lrbench.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -116,6 +117,10 @@ def _run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
     choices = hydra.runtime.choices
     for line in header(loop, choices, optimizer_spec.lr, folder):
         log.info(line)
+    if checkpoint is None:
+        num_evaluations = -(-loop.total_steps // loop.eval_every)
+        for warning in lint(scheduler, loop.total_steps, loop.steps_per_epoch, num_evaluations):
+            log.warning(warning)
     identity = {"fingerprint": run_folder.fingerprint(config), "config": config}
 
     def save(state: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -16,10 +17,19 @@ from torch import Tensor, nn
 from lrbench.dataset import Data, EvalSplit
 from lrbench.optimizer import current, set_lr, set_momentum
 from lrbench.recorder import Recorder
+from lrbench.schedulefree import (
+    evaluation_mode,
+    is_schedule_free,
+    recompute_batch_norm,
+    start_training,
+)
 from lrbench.scheduler import Progress, Scheduler
 from lrbench.trainer import Trainer, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate
 
+log = logging.getLogger(__name__)
+
+BATCH_NORM_BATCHES = 50  # for a schedule-free model's statistics, at each evaluation
 WATCH_SECONDS = 1.0  # how often a GPU is waited for to see whether the loss is still finite
 SMALLEST_LOSS_SCALE = 2.0**-14  # fp16: below it no scale can save the gradients
 
@@ -140,6 +150,8 @@ class Loop:
         state = self.state
         self.recorder, self.save, self.stop = recorder, save, stop
         self.model.train()
+        if state.step < self.total_steps:
+            start_training(self.optimizer)
         self._lap_began = self._last_save = self._last_watch = time.perf_counter()
         batches = self.data.train.batches(
             seed=self.seed,
@@ -156,7 +168,8 @@ class Loop:
                 self._interrupt()
             self._update(*next(batches))
             self.recorder.advance(state.step)
-        self._save()
+        with evaluation_mode(self.optimizer):  # what is kept of a finished run is what was tested
+            self._save()
         test = self._evaluate(self.data.test)
         if not math.isfinite(test.loss):
             raise Diverged(state.step, self._lr(), f"test loss is {test.loss}")
@@ -259,7 +272,7 @@ class Loop:
         if validation is not None:
             values |= {"val/loss": validation.loss, "val/accuracy": validation.accuracy}
         self.recorder.record(state.step, state.step / self.steps_per_epoch, state.seconds, values)
-        state.recorded_step = state.step
+        reported, state.recorded_step = state.recorded_step, state.step
         state.pending_losses, state.pending_right = [], []
         if validation is not None:
             if not math.isfinite(validation.loss):
@@ -268,19 +281,37 @@ class Loop:
             state.val_losses.append(validation.loss)
             state.val_accuracies.append(validation.accuracy)
             self._val = (tuple(state.val_losses), tuple(state.val_steps))
+        for change in self.scheduler.changes(self.progress(state.step)):
+            if reported < change.step <= state.step:
+                log.info("update %d: %s", change.step, change.reason)
+                self.recorder.text("schedule", change.step, change.reason)
         if time.perf_counter() - self._last_save >= self.settings.checkpoint_interval_seconds:
             self._save()
 
     def _evaluate(self, split: EvalSplit) -> Evaluation:
         size = self.settings.eval_batch_size
-        result = evaluate(
-            self.forward,
-            split.batches(size),
-            autocast=self.autocast,
-            batch_size=size if self.compiled else None,
-            stop=self.stop,
-        )
+        with evaluation_mode(self.optimizer):
+            if is_schedule_free(self.optimizer):
+                self._refresh_batch_norm()
+            result = evaluate(
+                self.forward,
+                split.batches(size),
+                autocast=self.autocast,
+                batch_size=size if self.compiled else None,
+                stop=self.stop,
+            )
         return result if result is not None else self._interrupt()
+
+    def _refresh_batch_norm(self) -> None:
+        """Measure BatchNorm's statistics at the weights to evaluate, on the first batches."""
+        batches = self.data.train.batches(
+            seed=self.seed,
+            batch_size=self.settings.batch_size,
+            start_step=0,
+            stop_step=min(BATCH_NORM_BATCHES, self.steps_per_epoch),
+        )
+        with self.autocast():
+            recompute_batch_norm(self.model, (images for images, _ in batches))
 
     def _save(self) -> None:
         self._collect()

@@ -1,0 +1,235 @@
+"""The command as a user meets it: whole processes, real folders, signals, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+FOUR = ["cosine", "warmup_decay", "onecycle", "plateau"]
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+SHORT = "trainer.length=3 epochs"
+
+
+def lrbench(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lrbench", *arguments]
+    result = subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, check=False)
+    assert result.returncode == code, result.stdout + result.stderr
+    return result
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The four strategies on one seed each, three epochs."""
+    cwd = tmp_path_factory.mktemp("sweep")
+    lrbench("-m", f"scheduler={','.join(FOUR)}", "seed=range(1)", SHORT, cwd=cwd)
+    (folder,) = (cwd / "outputs").iterdir()
+    return folder
+
+
+def test_the_default_job_needs_no_download_and_learns(tmp_path: Path) -> None:
+    out = lrbench("scheduler=onecycle", "hydra.run.dir=run", cwd=tmp_path).stdout
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["test_accuracy"] >= 0.95
+    assert result["status"] == "completed"
+    assert (result["scheduler"], result["seed"], result["steps"]) == ("onecycle", 0, 300)
+    assert result["images_per_second"] > 0
+    assert result["environment"]["torch"] == torch.__version__.partition("+")[0]
+    rows = history(tmp_path / "run")
+    assert np.float32(result["val_loss"]) == np.float32(rows[-1]["val_loss"])
+    best = max((float(r["val_accuracy"]) for r in rows if r["val_accuracy"]), default=0.0)
+    assert result["best_val_accuracy"] == pytest.approx(best, rel=1e-6)
+    for said in (
+        "onecycle on digits",
+        "resnet8, 75,002 parameters",
+        "1,294 training, 144 validation, 359 test images of 1×8×8, 10 classes",
+        "15 epochs = 300 updates of 64 images, 20 per epoch",
+        "90 → ",
+        "cpu (",
+        "tensorboard --logdir run",
+        f"test accuracy {result['test_accuracy']:.2%}",
+    ):
+        assert said in out, said
+    assert "\x1b" not in out  # no colours in a pipe
+    assert sorted(p.name for p in (tmp_path / "run" / ".hydra").iterdir()) == [
+        "config.yaml",
+        "hydra.yaml",
+        "overrides.yaml",
+    ]
+
+
+def test_a_sweep_leaves_folders_that_read_well(sweep: Path) -> None:
+    runs = sorted(str(p.parent.relative_to(sweep)) for p in sweep.rglob("result.json"))
+    assert runs == sorted(f"{name}/seed=0" for name in FOUR)
+
+
+def test_a_repeated_sweep_trains_only_what_is_missing(sweep: Path) -> None:
+    kept = {p: p.stat().st_mtime_ns for p in sweep.rglob("result.json")}
+    missing = sweep / "onecycle" / "seed=0" / "result.json"
+    before = json.loads(missing.read_text())
+    missing.unlink()
+    arguments = ["-m", f"scheduler={','.join(FOUR)}", "seed=range(1)", SHORT]
+    lrbench(*arguments, cwd=sweep.parent.parent)
+    assert [p.name for p in sweep.parent.iterdir()] == [sweep.name]
+    for path, modified in kept.items():
+        assert (path.stat().st_mtime_ns == modified) == (path != missing)
+    after = json.loads(missing.read_text())
+    assert after["test_loss"] == before["test_loss"]
+
+
+def test_equal_seeds_give_equal_first_losses_under_every_schedule(sweep: Path) -> None:
+    first = {name: history(sweep / name / "seed=0")[0]["train_loss"] for name in FOUR}
+    assert len(set(first.values())) == 1, first
+
+
+@pytest.fixture
+def tensorboard(sweep: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep)]
+    command += ["--port", str(port), "--host", "127.0.0.1", "--load_fast", "false"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    yield f"http://127.0.0.1:{port}/data"
+    process.terminate()
+    process.wait()
+
+
+def fetch(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as reply:
+        return json.load(reply)
+
+
+def test_tensorboard_serves_the_curves(sweep: Path, tensorboard: str) -> None:
+    tags: dict[str, Any] = {}
+    wanted = {f"{name}/seed=0" for name in FOUR}
+    for _ in range(150):
+        try:
+            tags = fetch(f"{tensorboard}/plugin/scalars/tags")
+        except OSError:
+            tags = {}
+        if set(tags) == wanted and all("test/loss" in t for t in tags.values()):
+            break
+        time.sleep(0.2)
+    assert set(tags) == wanted
+    every_tag = {"lr", "momentum"} | {
+        f"{split}/{what}" for split in ("train", "val", "test") for what in ("loss", "accuracy")
+    }
+    assert all(set(t) == every_tag for t in tags.values())
+    query = "run=onecycle%2Fseed%3D0&tag=lr"
+    served = fetch(f"{tensorboard}/plugin/scalars/scalars?{query}")
+    rows = history(sweep / "onecycle" / "seed=0")
+    expected = [(int(r["step"]), np.float32(r["lr"])) for r in rows]
+    assert [(step, np.float32(value)) for _, step, value in served] == expected
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_resumed_run_is_bit_identical(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    arguments = ["scheduler=plateau", "scheduler.patience=0", "trainer.length=12 epochs"]
+    lrbench(*arguments, "hydra.run.dir=whole", cwd=tmp_path)
+    command = [sys.executable, "-m", "lrbench", *arguments, "hydra.run.dir=cut"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.lstrip().startswith("60/"):
+            process.send_signal(number)
+            break
+    said = process.stdout.read()
+    assert process.wait() == code, said
+    assert "resume with: python -m lrbench resume=cut" in said
+    assert not (tmp_path / "cut" / "result.json").exists()
+    config = (tmp_path / "cut" / ".hydra" / "config.yaml").read_bytes()
+    assert "resumed    after update" in lrbench("resume=cut", cwd=tmp_path).stdout
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert (cut / ".hydra" / "config.yaml").read_bytes() == config
+    assert history(cut) == history(whole)
+    a, b = (torch.load(f / "checkpoint.pt", weights_only=True)["model"] for f in (whole, cut))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    events = EventAccumulator(str(cut), size_guidance={"scalars": 0})
+    events.Reload()
+    assert [e.step for e in events.Scalars("lr")] == [int(r["step"]) for r in history(whole)]
+    assert len(events.Scalars("test/loss")) == 1
+    results = [json.loads((f / "result.json").read_text()) for f in (whole, cut)]
+    for result in results:
+        del result["seconds"], result["images_per_second"]
+    assert results[0] == results[1]
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint(tmp_path: Path) -> None:
+    arguments = [SHORT, "trainer.checkpoint_interval_seconds=0"]
+    lrbench(*arguments, "hydra.run.dir=whole", cwd=tmp_path)
+    command = [sys.executable, "-m", "lrbench", *arguments, "hydra.run.dir=cut"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.lstrip().startswith("20/"):
+            process.kill()
+            break
+    process.wait()
+    lrbench("resume=cut", cwd=tmp_path)
+    assert history(tmp_path / "cut") == history(tmp_path / "whole")
+
+
+def test_a_diverging_run_records_it_and_fails(tmp_path: Path) -> None:
+    error = lrbench("optimizer.lr=1e30", "hydra.run.dir=run", cwd=tmp_path, code=1).stderr
+    assert re.fullmatch(
+        r"lrbench: diverged: training loss is (nan|inf) at update \d+, lr 1e\+30; "
+        r"recorded in run/result.json\n",
+        error,
+    )
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["status"] == "diverged"
+    assert result["diverged_at"]["step"] == result["steps"] == len(history(tmp_path / "run"))
+    assert result["test_loss"] is None
+
+
+def test_a_failing_job_does_not_stop_the_sweep(tmp_path: Path) -> None:
+    arguments = ["-m", "trainer.batch_size=5000,64", SHORT, "hydra.sweep.dir=sweep"]
+    result = lrbench(*arguments, cwd=tmp_path, code=1)
+    assert "trainer.batch_size=5000 must be between" in result.stderr
+    done = [str(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("result.json")]
+    assert done == ["sweep/cosine/batch_size=64,seed=0"]
+    failed = tmp_path / "sweep" / "cosine" / "batch_size=5000,seed=0"
+    assert "trainer.batch_size=5000 must be between" in (failed / "lrbench.log").read_text()
+
+
+def test_help_and_a_mistake_do_without_torch(tmp_path: Path) -> None:
+    """The start-up goal rests on this: torch takes seconds to import."""
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('torch' in sys.modules, 'torchvision' in sys.modules))\n"
+        "import lrbench.__main__ as m; sys.argv[1:] = [{!r}]; m.main()"
+    )
+    for argument in ("--help", "optimizer.lr=-1", "schedulr=cosine", "dataset.val_fraction=7"):
+        command = [sys.executable, "-c", code.format(argument)]
+        result = subprocess.run(
+            command, cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False
+        )
+        assert result.stdout.endswith("False False\n"), argument
+        assert (result.returncode == 0) == (argument == "--help")
+    assert list(tmp_path.iterdir()) == [tmp_path / "outputs"]
+    assert not list((tmp_path / "outputs").iterdir())

@@ -1,0 +1,73 @@
+"""The trainer's settings and the device they ask for."""
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from runs import CONF
+
+from lrbench.config import ConfigError, build
+from lrbench.trainer import Trainer, hardware
+
+
+def settings(*overrides: str) -> Trainer:
+    with initialize_config_dir(CONF, version_base="1.3"):
+        node = compose("config", [f"trainer.{o}" for o in overrides]).trainer
+    trainer = build(node, "trainer")
+    assert isinstance(trainer, Trainer)
+    return trainer
+
+
+def test_lengths_and_intervals_in_updates() -> None:
+    epochs = settings("length=2.5 epochs", "eval_interval=0.5 epochs", "log_interval=1%")
+    assert epochs.total_steps(20) == 50
+    assert epochs.intervals(50, 20) == (10, 1)  # 1 % is half an update: at least one
+    steps = settings("length=1000 steps", "eval_interval=25%", "log_interval=3 steps")
+    assert steps.total_steps(20) == 1000
+    assert steps.intervals(1000, 20) == (250, 3)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("length=10%", "trainer.length=10% must be in epochs or steps"),
+        ("length=0 epochs", "trainer.length=0 epochs must be above 0"),
+        ("batch_size=0", "trainer.batch_size=0 must be at least 1"),
+        ("gradient_accumulation_steps=5", "must divide batch_size=64"),
+        ("max_grad_norm=0", "trainer.max_grad_norm=0.0 must be above 0"),
+        ("max_grad_norm=nan", "trainer.max_grad_norm=nan must be above 0"),
+        ("label_smoothing=1", "trainer.label_smoothing=1.0 must be at least 0 and below 1"),
+        ("precision=fp61", "fp61 is not one of auto, fp32, bf16, fp16; did you mean fp16?"),
+        ("compile=sometimes", "trainer.compile=sometimes must be true, false or auto"),
+        ("num_threads=0", "trainer.num_threads=0 must be at least 1"),
+        ("checkpoint_interval_seconds=-1", "checkpoint_interval_seconds=-1.0 must be 0 or above"),
+        ("eval_interval=5", "trainer.eval_interval=5: '5' is not a duration"),
+    ],
+)
+def test_mistakes(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(override)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", "nonsense", "cpu:1", ""])
+def test_a_device_that_is_not_there(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"trainer\.device={name} is not on this machine: .*cpu"):
+        hardware.choose_device(name)
+
+
+def test_threads_and_determinism_are_set() -> None:
+    threads, cpu = torch.get_num_threads(), torch.device("cpu")
+    try:
+        hardware.set_up(settings("num_threads=1", "deterministic=true"), cpu)
+        assert torch.get_num_threads() == 1
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        hardware.set_up(settings(f"num_threads={threads}"), cpu)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_automatic_choices_on_a_cpu() -> None:
+    cpu = torch.device("cpu")
+    assert hardware.choose_precision("auto", cpu) == torch.float32
+    assert hardware.choose_compile("auto", cpu) is False
+    assert hardware.choose_compile(True, cpu) is True
