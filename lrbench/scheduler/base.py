@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -148,6 +149,13 @@ class Scheduler(ABC):
             ValueError: the durations do not fit the run.
         """
 
+    def warmup_segment(self, warmup: int, body: Segment) -> Segment:
+        """The warmup, of `warmup` updates, to what `body` begins with; its momentum is held."""
+        momentum = None if body.momentum is None else constant(body.momentum(warmup))
+        target = body.factor(warmup)
+        curve = warmup_curve(self.warmup_shape, warmup, self.warmup_start_factor, target)
+        return Segment(f"{self.warmup_shape} warmup", 0, warmup, curve, momentum)
+
     def paced(self, curve: Curve, run: Run) -> Curve:  # noqa: ARG002
         """`curve` as the schedule's clock reads it; most clocks tick at every update."""
         return curve
@@ -254,22 +262,12 @@ def _plan(
     planned_stop = segments[-1].stop
     segments[-1] = replace(segments[-1], stop=total_steps)
     if warmup:
-        segments.insert(0, _warmup_segment(scheduler, segments[0], warmup))
+        segments.insert(0, scheduler.warmup_segment(warmup, segments[0]))
     segments = [replace(s, factor=scheduler.paced(s.factor, run)) for s in segments]
     starts = tuple(segment.start for segment in segments)
     stops = tuple(segment.stop for segment in segments)
     assert starts == (0, *stops[:-1]), f"{scheduler}: gaps between segments {starts}, {stops}"
     return Plan(total_steps, tuple(segments), starts, planned_stop)
-
-
-def _warmup_segment(scheduler: Scheduler, body: Segment, warmup: int) -> Segment:
-    """The rise to the factor that `body` begins with; its momentum is held meanwhile."""
-    momentum = None if body.momentum is None else constant(body.momentum(warmup))
-    curve = warmup_curve(
-        scheduler.warmup_shape, warmup, scheduler.warmup_start_factor, body.factor(warmup)
-    )
-    name = "warmup" if scheduler.warmup_shape == "constant" else f"{scheduler.warmup_shape} warmup"
-    return Segment(name, 0, warmup, curve, momentum)
 
 
 def require_duration(name: str, value: str, *, rest: bool = False) -> None:
@@ -300,3 +298,9 @@ def decay_then_hold(
     stop = start + length
     hold = Segment(f"hold at {floor:g}", stop, run.total_steps, constant(floor))
     return [Segment(name, start, stop, curve(length)), hold] if length else [hold]
+
+
+def first_update_at(position: float) -> int:
+    """The first update at or after a fractional position; rounding errors move it over none."""
+    whole = round(position)
+    return whole if abs(position - whole) < 1e-6 else math.ceil(position)

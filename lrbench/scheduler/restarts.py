@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrbench.checks import require
-from lrbench.scheduler.base import Run, Scheduler, Segment, require_duration, require_min_factor
+from lrbench.scheduler.base import (
+    Run,
+    Scheduler,
+    Segment,
+    first_update_at,
+    require_duration,
+    require_min_factor,
+)
 from lrbench.scheduler.shapes import cosine, descend
 
 
@@ -51,10 +58,10 @@ class CosineRestarts(Scheduler):
         segments: list[Segment] = []
         begin, peak, first = float(start), 1.0, start
         while first < run.total_steps:
-            end = _round_if_close(begin + length)
-            stop = math.ceil(end)
+            end = begin + length
+            stop = first_update_at(end)
             high = self.min_factor + (1 - self.min_factor) * peak
-            curve = descend(cosine, begin, end - begin, high, self.min_factor)
+            curve = descend(cosine, begin, length, high, self.min_factor)
             number = len(segments) + 1
             reason = f"cycle {number} begins: restart at {high:g} of the base lr"
             segments.append(
@@ -71,9 +78,3 @@ class CosineRestarts(Scheduler):
             length *= self.cycle_multiplier
             peak *= self.peak_decay
         return segments
-
-
-def _round_if_close(position: float) -> float:
-    """`position`, on the whole number that rounding errors have moved it off from, if any."""
-    whole = float(round(position))
-    return whole if abs(position - whole) < 1e-6 else position

@@ -25,6 +25,8 @@ def descend(shape: Descent, start: float, length: float, high: float, low: float
 
     def curve(step: int) -> float:
         passed = (step - start) / length
+        if passed < 0:  # rounding errors have put the start after its first update
+            passed = 0.0
         return low + height * shape(passed) if passed < 1 else low
 
     return curve
@@ -48,6 +50,21 @@ def polynomial(power: float) -> Descent:
 def k_cosine(k: float) -> Descent:
     """``(1 + cos πp^k) / 2`` (k-decay: Zhang and Li 2020, arXiv:2004.05909)."""
     return cosine if k == 1 else lambda passed: cosine(passed**k)
+
+
+def rex(passed: float) -> float:
+    """``(1 - p) / (1 - p/2)`` (Chen, Wolfe, Li and Kyrillidis 2021, arXiv:2107.04197)."""
+    return (1 - passed) / (1 - passed / 2)
+
+
+def one_minus_sqrt(passed: float) -> float:
+    """``1 - √p`` (Hägele et al. 2024, arXiv:2405.18392)."""
+    return 1 - math.sqrt(passed)
+
+
+def tanh(lower: float, upper: float) -> Descent:
+    """``½(1 - tanh((1 - p) lower + p upper))`` (Hsueh, Li and Wu 2018, arXiv:1806.01593)."""
+    return lambda passed: 0.5 * (1 - math.tanh(lower * (1 - passed) + upper * passed))
 
 
 def geometric(rate: float, start: int, period: float, low: float) -> Curve:

@@ -1,0 +1,145 @@
+"""Any schedule as a torch LRScheduler, for those who bring their own training loop."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lrbench.scheduler.base import Progress, Scheduler
+
+
+def as_torch(
+    optimizer: Optimizer, scheduler: Scheduler, total_steps: int, steps_per_epoch: int
+) -> TorchScheduler:
+    """`scheduler` as a ``torch.optim.lr_scheduler.LRScheduler`` of `optimizer`.
+
+    The lrs that the optimizer has now are the base lrs. Call ``step()`` once after every update;
+    ``step(val_loss)`` after an evaluation hands a plateau its loss and does not move the clock.
+
+    Args:
+        optimizer: any torch optimizer; its momentum (or first beta) is set where the schedule
+            has one.
+        scheduler: any schedule.
+        total_steps: the length of the run, in updates.
+        steps_per_epoch: updates in an epoch, for the durations that are in epochs.
+
+    Raises:
+        ValueError: the schedule does not fit the run.
+    """
+    return TorchScheduler(optimizer, scheduler, total_steps, steps_per_epoch)
+
+
+class TorchScheduler(LRScheduler):
+    """A schedule that sets the lr, and perhaps the momentum, of a torch optimizer.
+
+    Its state is the number of updates and the losses so far; the schedule itself is not part of
+    it, and a state of another schedule or run length is refused.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, scheduler: Scheduler, total_steps: int, steps_per_epoch: int
+    ) -> None:
+        self.scheduler = scheduler
+        self.total_steps = total_steps
+        self.steps_per_epoch = steps_per_epoch
+        self.val_losses: tuple[float, ...] = ()
+        self.val_steps: tuple[int, ...] = ()
+        self.base_momenta = [_momentum(group) for group in optimizer.param_groups]
+        self._moved_momentum = False
+        scheduler.phases(total_steps, steps_per_epoch)  # refuses what does not fit
+        super().__init__(optimizer)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return Progress(
+            self.last_epoch,  # torch's name for the number of steps
+            self.total_steps,
+            self.steps_per_epoch,
+            self.val_losses,
+            self.val_steps,
+        )
+
+    def get_lr(self) -> list[float | Tensor]:
+        """The lr of each parameter group for the next update."""
+        factor = self.scheduler.factor(self.progress)
+        return [float(base_lr) * factor for base_lr in self.base_lrs]
+
+    def step(self, metrics: SupportsFloat | None = None) -> None:  # type: ignore[override]
+        """Count an update; or, given the loss of an evaluation, tell the schedule of it."""
+        if metrics is None:
+            super().step()
+            self._set_momentum()
+            return
+        self.val_losses += (float(metrics),)
+        self.val_steps += (self.last_epoch,)
+        self._set_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and texts: what `load_state_dict` needs to go on."""
+        return {
+            "schedule": self._schedule(),
+            "step": self.last_epoch,
+            "base_lrs": [float(base_lr) for base_lr in self.base_lrs],
+            "base_momenta": self.base_momenta,
+            "val_losses": list(self.val_losses),
+            "val_steps": list(self.val_steps),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the state, and set the optimizer's lr to what it says.
+
+        Raises:
+            ValueError: the state is of another schedule, run length or number of groups.
+        """
+        if state_dict["schedule"] != self._schedule():
+            raise ValueError(
+                f"the state is of {state_dict['schedule']}, this schedule is {self._schedule()}"
+            )
+        groups = len(self.optimizer.param_groups)
+        if len(state_dict["base_lrs"]) != groups:
+            raise ValueError(
+                f"the state is of {len(state_dict['base_lrs'])} parameter groups, "
+                f"the optimizer has {groups}"
+            )
+        self.last_epoch = state_dict["step"]
+        self._step_count = self.last_epoch + 1
+        self.base_lrs = list(state_dict["base_lrs"])
+        self.base_momenta = list(state_dict["base_momenta"])
+        self.val_losses = tuple(state_dict["val_losses"])
+        self.val_steps = tuple(state_dict["val_steps"])
+        self._set_lr()
+        self._set_momentum()
+
+    def _schedule(self) -> str:
+        return f"{self.scheduler} over {self.total_steps} steps, {self.steps_per_epoch} per epoch"
+
+    def _set_lr(self) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _set_momentum(self) -> None:
+        momentum = self.scheduler.momentum(self.progress)
+        if momentum is None and not self._moved_momentum:
+            return
+        self._moved_momentum = momentum is not None
+        for group, base in zip(self.optimizer.param_groups, self.base_momenta, strict=True):
+            value = base if momentum is None else momentum
+            if "momentum" in group:
+                group["momentum"] = value
+            elif "betas" in group:
+                group["betas"] = (value, *group["betas"][1:])
+
+
+def _momentum(group: dict[str, Any]) -> float | None:
+    """The group's momentum or first beta, None where its optimizer has neither."""
+    if "momentum" in group:
+        return float(group["momentum"])
+    return float(group["betas"][0]) if "betas" in group else None
