@@ -107,10 +107,8 @@ class CachedImages:
 
     def _check_chunk(self, chunk: int) -> None:
         start = chunk * self.meta.chunk_images
-        if (
-            zlib.crc32(self._array[start : start + self.meta.chunk_images])
-            != (self.meta.chunk_crcs[chunk])
-        ):
+        rows = self._array[start : start + self.meta.chunk_images]
+        if zlib.crc32(rows.data) != self.meta.chunk_crcs[chunk]:
             raise DamagedCacheError(self.folder / "images")
         self._unchecked[chunk] = False
 

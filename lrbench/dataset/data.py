@@ -62,7 +62,7 @@ class ImageStore:
         `index` is on the device if the images are, else on the host.
         """
         if self._mapped is not None:
-            images = torch.from_numpy(self._mapped.take(index.numpy()))
+            images = torch.from_numpy(np.ascontiguousarray(self._mapped.take(index.numpy())))
             if not self.channels_last:
                 images = images.permute(0, 3, 1, 2).contiguous()
         else:

@@ -1,0 +1,36 @@
+"""Real data for the tests: subsets of what lies beside the repository or is installed here."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+CIFAR10_JPEG = REPOSITORY.parent / "shared" / "data" / "cifar10-jpeg.tar.gz"
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+IMAGES_PER_CLASS = 60
+
+
+@pytest.fixture(scope="session")
+def cifar10_jpeg(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder train/ and test/ with the first 60 CIFAR-10 (JPEG) images of each class."""
+    if not CIFAR10_JPEG.is_file():
+        pytest.skip(f"CIFAR-10 (JPEG) is not at {CIFAR10_JPEG}")
+    root = tmp_path_factory.mktemp("cifar10_jpeg")
+    with tarfile.open(CIFAR10_JPEG, "r|gz") as archive:  # members train/<class>/<4 digits>.jpg
+        for member in archive:
+            split, _, name = member.name.partition("/")
+            number = Path(name).stem
+            if split in ("train", "test") and number.isdecimal() and int(number) < IMAGES_PER_CLASS:
+                archive.extract(member, root, filter="data")
+    return root
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist_root() -> Path:
+    """The folder of Debian's package dataset-fashion-mnist."""
+    if not (FASHION_MNIST / "train-images-idx3-ubyte.gz").is_file():
+        pytest.skip(f"Debian's package dataset-fashion-mnist is not installed at {FASHION_MNIST}")
+    return FASHION_MNIST
