@@ -157,25 +157,23 @@ def cached_images(
     """
     home = cache_home(tree.root, cache, in_channels=in_channels, image_size=image_size)
     folder = home / tree.digest[:32]
-    images = _open_sound(folder, verify_bytes)
-    if images is None:
-        try:
+    try:
+        images = _open_sound(folder, verify_bytes, report=False)
+        if images is None:
             home.mkdir(parents=True, exist_ok=True)
-            with _locked(home / "lock"):
-                images = _open_sound(folder, verify_bytes)  # another process may have made it
+            with _locked(home / "lock"):  # meanwhile another process may have made it
+                images = _open_sound(folder, verify_bytes, report=True)
                 if images is None:
                     _make(tree, folder, in_channels=in_channels, image_size=image_size)
                     _remove_others(home, folder)
                     images = open_cache(folder)
-        except DatasetError:
-            raise
-        except OSError as error:
-            raise DatasetError(
-                f"dataset.cache={cache} cannot be written ({error.strerror}): choose another "
-                "folder or make room"
-            ) from error
         assert images is not None
-    return images
+        return images
+    except OSError as error:
+        raise DatasetError(
+            f"dataset.cache={cache} cannot be used ({error.strerror}): choose another folder or "
+            "make room"
+        ) from error
 
 
 def cache_home(root: Path, cache: Path, *, in_channels: int, image_size: int | None) -> Path:
@@ -185,14 +183,15 @@ def cache_home(root: Path, cache: Path, *, in_channels: int, image_size: int | N
     return cache / f"{root.name}-{key[:16]}"
 
 
-def _open_sound(folder: Path, verify_bytes: int) -> CachedImages | None:
-    """The cache in `folder`, or None if there is none or it is damaged, which is then said."""
+def _open_sound(folder: Path, verify_bytes: int, *, report: bool) -> CachedImages | None:
+    """The cache in `folder`, or None if there is none or it is damaged; `report` says so."""
     try:
         images = open_cache(folder)
         if images is not None and np.prod(images.meta.shape) <= verify_bytes:
             images.verify()
     except DamagedCacheError as error:
-        log.warning("the cache %s is damaged: decoding the images again", error.path)
+        if report:
+            log.warning("the cache %s is damaged: decoding the images again", error.path)
         return None
     return images
 

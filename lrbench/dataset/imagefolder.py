@@ -16,8 +16,8 @@ class ImageFolder(Dataset):
     Attributes:
         root: the folder; ``~`` is the home folder.
         cache: where decoded images are kept.
-        image_size: side in pixels that images are cropped (to the largest square in the middle)
-            and resized to; None where all are square and of one size already.
+        image_size: side in pixels: images are scaled until their shorter side fits, and their
+            middle is taken; None where all are square and of one size already.
         in_channels: 3 for colour, 1 for grey; images are converted.
         test_fraction: share of the images kept for testing where there is no test/ folder.
     """
@@ -54,7 +54,7 @@ class ImageFolder(Dataset):
             try:
                 images = open_cache(home / tree.digest[:32])
                 image_size = images.meta.shape[1] if images else None
-            except DamagedCacheError:
+            except (DamagedCacheError, OSError):  # `read` will tell
                 image_size = None
         if tree.test_counts is not None:
             test, rest = sum(tree.test_counts), tree.num_train
