@@ -33,7 +33,9 @@ MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError, Diverge
 def task(cfg: DictConfig) -> dict[str, Any]:
     """Train one run in the folder that Hydra made for it."""
     hydra_config: Any = HydraConfig.get()
-    folder = Path(os.path.relpath(hydra_config.runtime.output_dir))
+    folder = Path(hydra_config.runtime.output_dir)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     try:
         if cfg.resume is not None:
             cfg = run_folder.recorded(folder, "config")

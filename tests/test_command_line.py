@@ -1,0 +1,71 @@
+"""How the command's arguments are rewritten for Hydra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lrbench.command_line import prepare
+from lrbench.config import ConfigError
+
+
+def option(arguments: list[str], name: str) -> str:
+    (value,) = [a.partition("=")[2] for a in arguments if a.startswith(f"{name}=")]
+    return value.strip("'")
+
+
+def test_a_single_run_is_left_alone() -> None:
+    arguments = ["scheduler=onecycle", "trainer.length=5 epochs", "--cfg", "job"]
+    assert prepare(arguments) == arguments
+
+
+def test_a_sweep_is_named_after_its_command_and_found_again() -> None:
+    command = ["-m", "scheduler=cosine,onecycle", "seed=range(5)", "dataset=mnist"]
+    first = option(prepare(command), "hydra.sweep.dir")
+    assert first.startswith("outputs/sweep-mnist-")
+    assert option(prepare(command[:1] + command[:0:-1]), "hydra.sweep.dir") == first
+    assert option(prepare([*command, "hydra.launcher.n_jobs=2"]), "hydra.sweep.dir") == first
+    assert option(prepare([*command, "seed=7"]), "hydra.sweep.dir") != first
+
+
+@pytest.mark.parametrize(
+    ("swept", "subdir"),
+    [
+        (["seed=1,2"], "${hydra:runtime.choices.scheduler}/seed=${seed}"),
+        (["scheduler=a,b"], "${hydra:runtime.choices.scheduler}/seed=${seed}"),
+        (
+            ["optimizer.lr=0.1,0.2", "seed=range(3)"],
+            "${hydra:runtime.choices.scheduler}/lr=${optimizer.lr},seed=${seed}",
+        ),
+        (
+            ["model=mlp,resnet8"],
+            "${hydra:runtime.choices.scheduler}/model=${hydra:runtime.choices.model},seed=${seed}",
+        ),
+        (
+            ["a.size=1,2", "b.size=1,2"],
+            "${hydra:runtime.choices.scheduler}/a.size=${a.size},b.size=${b.size},seed=${seed}",
+        ),
+        (["optimizer.lr=0.5"], "${hydra:runtime.choices.scheduler}/seed=${seed}"),
+    ],
+)
+def test_every_swept_key_is_in_the_jobs_folder(swept: list[str], subdir: str) -> None:
+    assert option(prepare(["--multirun", *swept]), "hydra.sweep.subdir") == subdir
+
+
+def test_the_users_own_folders_win() -> None:
+    command = ["-m", "seed=1,2", "hydra.sweep.dir=mine", "hydra.sweep.subdir=${seed}"]
+    assert prepare(command) == command
+
+
+def test_resuming_runs_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("seed: 0\n")
+    arguments = prepare([f"resume={tmp_path}"])
+    assert option(arguments, "hydra.run.dir") == str(tmp_path)
+    with pytest.raises(ConfigError, match=r"leave out seed=1 trainer\.length=2 steps"):
+        prepare([f"resume={tmp_path}", "seed=1", "trainer.length=2 steps"])
+
+
+def test_resume_null_is_no_resume() -> None:
+    assert prepare(["resume=null"]) == ["resume=null"]
