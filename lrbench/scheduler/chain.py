@@ -138,8 +138,9 @@ def _moved(segment: Segment, part: str, several: bool, first: int, scale: float)
     def shifted(curve: Curve, by: float) -> Curve:
         return lambda step: by * curve(step - first)
 
+    name = segment.name if segment.name.startswith(part) else f"{part}: {segment.name}"
     return Segment(
-        f"{part}: {segment.name}" if several else part,
+        name if several else part,
         segment.start + first,
         segment.stop + first,
         shifted(segment.factor, scale),

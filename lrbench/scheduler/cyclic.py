@@ -71,10 +71,12 @@ class Cyclic(Scheduler):
     def _line(self, start: int, foot: float, length: float, cycle: int) -> Curve:
         """The line through the floor at `foot` and, `length` updates on, through the peak."""
         low, span = self.min_factor, 1 - self.min_factor
-        if self.mode == "exp_range":
-            rate = self.decay_rate
-            return lambda step: (
-                low + span * max((step - foot) / length, 0.0) * rate ** (step - start)
-            )
         scale = span * (0.5**cycle if self.mode == "triangular2" else 1.0)
-        return lambda step: low + scale * max((step - foot) / length, 0.0)
+
+        def line(step: int) -> float:
+            return low + scale * min(max((step - foot) / length, 0.0), 1.0)
+
+        if self.mode != "exp_range":
+            return line
+        rate = self.decay_rate
+        return lambda step: low + (line(step) - low) * rate ** (step - start)

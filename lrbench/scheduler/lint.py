@@ -46,7 +46,7 @@ def lint(
         *_zero_start(plan),
         *_long_warmup(scheduler, Run(total_steps, steps_per_epoch)),
         *_peak(steps, values),
-        *_floor(scheduler, plan),
+        *_floor(scheduler, plan, steps_per_epoch),
         *_leaps(plan, steps, values),
         *_parts(scheduler, total_steps, steps_per_epoch, evaluations),
     ]
@@ -77,8 +77,9 @@ def _peak(steps: list[int], values: list[float]) -> Iterator[str]:
         yield f"the peak is never reached: the highest factor is {highest:.3g}, at update {step}"
 
 
-def _floor(scheduler: Scheduler, plan: Plan) -> Iterator[str]:
-    evenly = range(0, plan.total_steps, max(plan.total_steps // EXAMINED, 1))
+def _floor(scheduler: Scheduler, plan: Plan, steps_per_epoch: int) -> Iterator[str]:
+    warmup = Run(plan.total_steps, steps_per_epoch).whole(scheduler.warmup)
+    evenly = range(warmup, plan.total_steps, max(plan.total_steps // EXAMINED, 1))
     values = [plan.factor(step) for step in evenly]
     floor = scheduler.floor
     near = floor + NEAR * (1 - floor)
@@ -86,6 +87,7 @@ def _floor(scheduler: Scheduler, plan: Plan) -> Iterator[str]:
     if floor > 0 and near < lowest and not scheduler.reads_losses:
         yield f"the floor is never reached: it is {floor:.3g}, the lowest factor is {lowest:.3g}"
     share = sum(value <= near for value in values) / len(values)
+    share *= (plan.total_steps - warmup) / plan.total_steps
     if share > 0.5 and max(values) > near:
         yield f"{share:.0%} of the run's {plan.total_steps} updates are at the floor ({floor:.3g})"
 

@@ -30,8 +30,8 @@ class CosineRestarts(Scheduler):
 
     Source: Loshchilov and Hutter 2016 (arXiv:1608.03983). Equal to Keras's CosineDecayRestarts
     (t_mul, m_mul, alpha), to torch's CosineAnnealingWarmRestarts (T_mult) and, with min_factor 0,
-    to timm's cycle_mul and cycle_decay. Cycles are counted one by one: the logarithm that Keras,
-    torch and timm find them with lands in the wrong cycle at some boundaries.
+    to timm's cycle_mul and cycle_decay. Cycles are counted one by one: the logarithm by which
+    torch and timm look them up lands in the wrong one at some boundaries.
     """
 
     first_cycle: str

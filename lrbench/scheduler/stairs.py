@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from lrbench.scheduler.base import (
     require_duration,
     require_min_factor,
 )
-from lrbench.scheduler.shapes import constant, cosine, descend, linear
+from lrbench.scheduler.shapes import Curve, constant, cosine, linear
 
 INTERPOLATIONS = ("linear", "cosine", "constant")
 
@@ -122,26 +123,34 @@ class Piecewise(Scheduler):
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         points = [run.exact(position) for position in self.positions]
         _require_positions("positions", self.positions, points, 0, run.total_steps)
-        first = first_update_at(points[0])
-        segments = [Segment(f"hold at {self.values[0]:g}", 0, first, constant(self.values[0]))]
-        for i in range(len(points) - 1):
-            segments.append(
-                self._line(points[i], points[i + 1], self.values[i], self.values[i + 1])
-            )
-        last = first_update_at(points[-1])
-        hold = constant(self.values[-1])
-        leap = self.interpolation == "constant"
-        name = f"hold at {self.values[-1]:g}"
-        segments.append(Segment(name, last, run.total_steps, hold, jumps=leap))
-        return [replace(segment, start=max(segment.start, start)) for segment in segments]
+        curve = self._curve(points)
+        starts = [0, *map(first_update_at, points), run.total_steps]
+        names = [self._name(i) for i in range(-1, len(points))]
+        segments = [
+            Segment(name, max(begin, start), stop, curve, jumps=self.interpolation == "constant")
+            for name, begin, stop in zip(names, starts[:-1], starts[1:], strict=True)
+        ]
+        return [segment for segment in segments if segment.start < segment.stop]
 
-    def _line(self, begin: float, end: float, first: float, last: float) -> Segment:
-        bounds = first_update_at(begin), first_update_at(end)
-        if self.interpolation == "constant" or end <= begin:
-            return Segment(f"hold at {first:g}", *bounds, constant(first), jumps=True)
+    def _curve(self, points: Sequence[float]) -> Curve:
+        values, last = self.values, len(points) - 1
+        constant_between = self.interpolation == "constant"
         shape = linear if self.interpolation == "linear" else cosine
-        name = f"{self.interpolation} from {first:g} to {last:g}"
-        return Segment(name, *bounds, descend(shape, begin, end - begin, first, last))
+
+        def curve(step: int) -> float:
+            i = bisect_right(points, step + 1e-6) - 1  # as first_update_at rounds
+            if i < 0 or i == last or constant_between:
+                return values[max(i, 0)]
+            left = shape(max(step - points[i], 0.0) / (points[i + 1] - points[i]))
+            return values[i + 1] + (values[i] - values[i + 1]) * left
+
+        return curve
+
+    def _name(self, i: int) -> str:
+        """What happens from point `i` on, -1 being the start of the run."""
+        if i < 0 or i == len(self.values) - 1 or self.interpolation == "constant":
+            return f"hold at {self.values[max(i, 0)]:g}"
+        return f"{self.interpolation} from {self.values[i]:g} to {self.values[i + 1]:g}"
 
 
 def _cuts(cuts: Iterable[int], ratio: float, low: float, start: int, stop: int) -> list[Segment]:

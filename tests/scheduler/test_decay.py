@@ -6,7 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_oracles import assert_equal, factors, make, torch_groups
+from schedule_oracles import assert_equal, factors, keras, make, timm_lrs, torch_groups
+
+from lrbench.scheduler import Progress
 
 
 def test_constant() -> None:
@@ -41,6 +43,166 @@ def test_cosine_equals_torch(total: int, floor: float) -> None:
     )
     ours = factors(make("cosine", min_factor=floor), total)
     assert_equal(ours, theirs, "torch CosineAnnealingLR", absolute=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("steps", "floor", "warmup"), [(100, 0.0, 0), (90, 0.1, 10), (60, 0.5, 59), (1, 0.0, 0)]
+)
+def test_cosine_equals_keras(steps: int, floor: float, warmup: int) -> None:
+    theirs = keras().optimizers.schedules.CosineDecay(
+        0.0 if warmup else 0.01,
+        steps,
+        alpha=floor,
+        warmup_target=0.01 if warmup else None,
+        warmup_steps=warmup,
+    )
+    ours = make(
+        "cosine",
+        decay=f"{steps} steps",
+        min_factor=floor,
+        warmup=f"{warmup} steps",
+        warmup_start_factor=0.0,
+    )
+    lrs = [0.01 * factor for factor in factors(ours, 150)]
+    lrs_of_keras = [float(theirs(step)) for step in range(150)]
+    assert_equal(lrs, lrs_of_keras, "keras CosineDecay", rel=1e-6, absolute=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    total=st.integers(2, 200),
+    share=st.floats(0, 0.9),
+    floor=st.floats(0, 1),
+    k=st.floats(0.3, 3),
+)
+def test_cosine_with_k_decay_equals_timm(total: int, share: float, floor: float, k: float) -> None:
+    from timm.scheduler.cosine_lr import CosineLRScheduler
+
+    warmup = int(share * total)
+    theirs = timm_lrs(
+        lambda optimizer: CosineLRScheduler(
+            optimizer,
+            t_initial=total - warmup,
+            lr_min=floor,
+            k_decay=k,
+            warmup_t=warmup,
+            warmup_lr_init=0.1,
+            warmup_prefix=True,
+            t_in_epochs=False,
+        ),
+        total + 5,
+    )
+    ours = make("cosine", min_factor=floor, k=k, warmup=f"{warmup} steps", warmup_start_factor=0.1)
+    assert_equal(factors(ours, total, extra=5), theirs, "timm CosineLRScheduler", absolute=1e-12)
+
+
+def test_reaches_its_peak_after_the_warmup_where_timm_does_not() -> None:
+    from timm.scheduler.cosine_lr import CosineLRScheduler
+
+    theirs = timm_lrs(
+        lambda o: CosineLRScheduler(o, t_initial=100, warmup_t=30, t_in_epochs=False), 100
+    )
+    assert max(theirs) < 0.97
+    ours = make("cosine", warmup="30 steps", warmup_start_factor=0.0)
+    assert factors(ours, 100)[30] == 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 100), st.floats(0.01, 1), st.floats(0, 1), st.integers(1, 150))
+def test_linear_equals_torch(duration: int, first: float, last: float, total: int) -> None:
+    theirs = torch_groups(
+        lambda o: torch.optim.lr_scheduler.LinearLR(o, first, last, duration), total
+    )
+    ours = make("linear", duration=f"{duration} steps", start_factor=first, end_factor=last)
+    assert_equal(factors(ours, total), theirs, "torch LinearLR", absolute=1e-12)
+
+
+def test_linear_to_zero_by_hand() -> None:
+    ours = make("linear_to_zero", warmup="2 steps", warmup_start_factor=0.5)
+    assert factors(ours, 6, extra=1) == pytest.approx([0.5, 0.75, 1, 0.75, 0.5, 0.25, 0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 150), st.floats(0.2, 4))
+def test_polynomial_equals_torch(total: int, power: float) -> None:
+    theirs = torch_groups(
+        lambda o: torch.optim.lr_scheduler.PolynomialLR(o, total_iters=total, power=power), total
+    )
+    ours = make("polynomial", power=power)
+    assert_equal(factors(ours, total), theirs, "torch PolynomialLR", absolute=1e-12)
+
+
+@pytest.mark.parametrize(("power", "floor"), [(1.0, 0.01), (2.0, 0.0), (0.5, 0.3)])
+def test_polynomial_equals_keras(power: float, floor: float) -> None:
+    theirs = keras().optimizers.schedules.PolynomialDecay(0.01, 100, 0.01 * floor, power)
+    ours = make("polynomial", decay="100 steps", power=power, min_factor=floor)
+    lrs = [0.01 * factor for factor in factors(ours, 150)]
+    lrs_of_keras = [float(theirs(step)) for step in range(150)]
+    assert_equal(lrs, lrs_of_keras, "keras PolynomialDecay", rel=1e-6, absolute=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 150), st.floats(0.2, 4), st.floats(0, 1))
+def test_polynomial_equals_timm(total: int, power: float, floor: float) -> None:
+    from timm.scheduler.poly_lr import PolyLRScheduler
+
+    theirs = timm_lrs(
+        lambda o: PolyLRScheduler(o, t_initial=total, power=power, lr_min=floor, t_in_epochs=False),
+        total + 5,
+    )
+    ours = make("polynomial", power=power, min_factor=floor)
+    assert_equal(factors(ours, total, extra=5), theirs, "timm PolyLRScheduler", absolute=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 150), st.floats(-8, -1), st.floats(0, 5), st.floats(0, 1))
+def test_tanh_equals_timm(total: int, lower: float, upper: float, floor: float) -> None:
+    from timm.scheduler.tanh_lr import TanhLRScheduler
+
+    theirs = timm_lrs(
+        lambda o: TanhLRScheduler(
+            o, t_initial=total, lb=lower, ub=upper, lr_min=floor, t_in_epochs=False
+        ),
+        total + 5,
+    )
+    ours = make("tanh", lower=lower, upper=upper, min_factor=floor)
+    assert_equal(factors(ours, total, extra=5), theirs, "timm TanhLRScheduler", absolute=1e-12)
+
+
+def test_rex_by_hand() -> None:
+    assert factors(make("rex"), 4, extra=2) == pytest.approx([1, 6 / 7, 2 / 3, 2 / 5, 0, 0])
+    assert factors(make("rex", min_factor=0.1), 4)[2] == pytest.approx(0.7)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 150), st.floats(0.5, 1))
+def test_exponential_equals_torch(total: int, rate: float) -> None:
+    theirs = torch_groups(lambda o: torch.optim.lr_scheduler.ExponentialLR(o, rate), total)
+    ours = make("exponential", decay_rate=rate, every="1 steps")
+    assert_equal(factors(ours, total), theirs, "torch ExponentialLR")
+
+
+def test_exponential_equals_keras() -> None:
+    theirs = keras().optimizers.schedules.ExponentialDecay(0.01, 7, 0.8)
+    ours = make("exponential", decay_rate=0.8, every="7 steps")
+    lrs = [0.01 * factor for factor in factors(ours, 100)]
+    lrs_of_keras = [float(theirs(step)) for step in range(100)]
+    assert_equal(lrs, lrs_of_keras, "keras ExponentialDecay", rel=1e-6, absolute=1e-9)
+
+
+def test_exponential_keeps_to_its_floor() -> None:
+    ours = make("exponential", min_factor=0.05)
+    assert factors(ours, 100, extra=2)[-3:] == [0.05] * 3
+
+
+def test_says_when_the_phase_changes() -> None:
+    ours = make("cosine", warmup="5 steps", decay="10 steps", min_factor=0.1)
+    changes = [(c.step, c.reason) for c in ours.changes(Progress(18, 20, 10))]
+    assert changes == [
+        (5, "linear warmup ends, cosine decay begins"),
+        (15, "cosine decay ends, hold at 0.1 begins"),
+    ]
+    assert len(ours.changes(Progress(14, 20, 10))) == 1
 
 
 def test_cosine_holds_its_floor_where_torch_climbs() -> None:

@@ -6,7 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_oracles import assert_equal, factors, make, torch_groups
+from schedule_oracles import assert_equal, factors, keras, make, timm_lrs, torch_groups
+
+from lrbench.scheduler import Progress
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,6 +46,76 @@ def test_equals_the_recorded_keras_values() -> None:
         assert 0.01 * values[step] == pytest.approx(lr, rel=2e-4)
 
 
+@pytest.mark.parametrize("multiplier", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize(("decay", "floor"), [(1.0, 0.0), (0.5, 0.1)])
+def test_equals_keras(multiplier: float, decay: float, floor: float) -> None:
+    theirs = keras().optimizers.schedules.CosineDecayRestarts(
+        0.01, 20, t_mul=multiplier, m_mul=decay, alpha=floor
+    )
+    ours = make(
+        "cosine_restarts",
+        first_cycle="20 steps",
+        cycle_multiplier=multiplier,
+        peak_decay=decay,
+        min_factor=floor,
+    )
+    lrs = [0.01 * factor for factor in factors(ours, 150)]
+    # Keras works in float32: the fraction of a late cycle that has passed is good to about 1e-6.
+    lrs_of_keras = [float(theirs(step)) for step in range(150)]
+    assert_equal(lrs, lrs_of_keras, "keras CosineDecayRestarts", rel=1e-5, absolute=1e-8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    first=st.integers(2, 40),
+    multiplier=st.sampled_from([1.0, 2.0]),
+    decay=st.sampled_from([1.0, 0.5]),
+    limit=st.integers(1, 3),
+    warmup=st.integers(0, 20),
+)
+def test_equals_timm(first: int, multiplier: float, decay: float, limit: int, warmup: int) -> None:
+    from timm.scheduler.cosine_lr import CosineLRScheduler
+
+    length = sum(first * int(multiplier) ** i for i in range(limit))
+    theirs = timm_lrs(
+        lambda optimizer: CosineLRScheduler(
+            optimizer,
+            t_initial=first,
+            cycle_mul=multiplier,
+            cycle_decay=decay,
+            cycle_limit=limit,
+            warmup_t=warmup,
+            warmup_prefix=True,
+            t_in_epochs=False,
+        ),
+        warmup + length + 5,
+    )
+    ours = make(
+        "cosine_restarts",
+        first_cycle=f"{first} steps",
+        cycle_multiplier=multiplier,
+        peak_decay=decay,
+        warmup=f"{warmup} steps",
+        warmup_start_factor=0.0,
+    )
+    oracle = "timm CosineLRScheduler with cycles"
+    assert_equal(factors(ours, warmup + length, extra=5), theirs, oracle, absolute=1e-12)
+
+
+def test_finds_the_cycle_where_timm_errs() -> None:
+    from timm.scheduler.cosine_lr import CosineLRScheduler
+
+    theirs = timm_lrs(
+        lambda o: CosineLRScheduler(
+            o, t_initial=10, cycle_mul=3.0, cycle_limit=9, t_in_epochs=False
+        ),
+        1211,
+    )
+    assert theirs[1210] == pytest.approx(0, abs=1e-12)
+    ours = make("cosine_restarts", first_cycle="10 steps", cycle_multiplier=3.0)
+    assert factors(ours, 1300)[1210] == 1.0
+
+
 @pytest.mark.parametrize("total", [7, 70, 100, 285, 700, 1234, 7000])
 def test_default_cycles_end_with_the_run(total: int) -> None:
     schedule = make("cosine_restarts")
@@ -61,8 +133,6 @@ def test_does_not_restart_at_the_end_of_the_run() -> None:
 
 
 def test_says_when_it_restarts() -> None:
-    from lrbench.scheduler import Progress
-
     ours = make("cosine_restarts", first_cycle="5 steps", cycle_multiplier=1.0, peak_decay=0.5)
     assert [(c.step, c.reason) for c in ours.changes(Progress(7, 10, 10))] == [
         (5, "cycle 2 begins: restart at 0.5 of the base lr")
