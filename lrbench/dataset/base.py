@@ -128,6 +128,9 @@ class Dataset:
         """Split sizes from the configuration or an existing cache alone, or None if unknowable.
 
         Imports neither torch nor the dataset, downloads nothing and decodes nothing.
+
+        Raises:
+            DatasetError: the dataset is there, but laid out wrongly.
         """
         raise NotImplementedError
 

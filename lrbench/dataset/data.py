@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lrbench.dataset.base import Augment, Dataset, DatasetError, Images, MappedImages
 from lrbench.dataset.memory import Placement, choose_placement, free_host_memory, free_memory
+from lrbench.dataset.moments import moments, pixel_sums
 from lrbench.dataset.split import BATCH_ORDER, SPLIT_TEST, SPLIT_VAL, stratified_split
 from lrbench.dataset.transform import Transform, draw
 
@@ -296,20 +297,9 @@ def _moments(
     array = images.train_images
     sums = images.pixel_sums
     if sums is None:
-        assert isinstance(array, np.ndarray)
+        assert isinstance(array, np.ndarray), "mapped images come with their sums"
         sums = pixel_sums(array)
-    pixels = len(train_index) * array.shape[1] * array.shape[2]
-    first, second = sums[train_index].sum(axis=0) / pixels
-    std = np.sqrt(second - first**2)
-    # A channel of one single value has deviation 0; 1 keeps it at that value minus itself.
-    std = np.where(std > 0, std, 255.0)
-    return tuple((first / 255).tolist()), tuple((std / 255).tolist())
-
-
-def pixel_sums(images: np.ndarray) -> np.ndarray:
-    """Sums of values and of squared values, int64 (N, 2, C), of uint8 (N, H, W, C)."""
-    wide = images.astype(np.int64)
-    return np.stack([wide.sum(axis=(1, 2)), (wide * wide).sum(axis=(1, 2))], axis=1)
+    return moments(sums[train_index], array.shape[1] * array.shape[2])
 
 
 def _check_shapes(config: Dataset, height: int, width: int, channels: int) -> None:

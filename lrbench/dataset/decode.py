@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lrbench.dataset.base import DatasetError
+from lrbench.dataset.moments import pixel_sums
 
 _MODES = {1: "L", 3: "RGB"}
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -111,13 +112,11 @@ def decode_chunk(chunk: Chunk) -> Decoded:
     images = np.empty((len(chunk.files), *chunk.shape), dtype=np.uint8)
     for image, path in zip(images, chunk.files, strict=True):
         image[...] = decode_image(path, chunk.shape, resize=chunk.resize)
-    wide = images.astype(np.int64)
-    sums = np.stack([wide.sum(axis=(1, 2)), (wide * wide).sum(axis=(1, 2))], axis=1)
     return Decoded(
         number=chunk.number,
         num_images=len(images),
         images_crc=_write_at(chunk.images_path, chunk.start, images),
-        sums_crc=_write_at(chunk.sums_path, chunk.start, sums),
+        sums_crc=_write_at(chunk.sums_path, chunk.start, pixel_sums(images)),
     )
 
 

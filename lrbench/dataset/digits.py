@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Digits(Dataset):
         try:
             with gzip.open(path, "rt") as file:
                 rows = np.loadtxt(file, delimiter=",", dtype=np.uint8)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise DatasetError(f"{path} is damaged ({error}): reinstall scikit-learn") from error
         if rows.shape != (_NUM_IMAGES, _SIDE * _SIDE + 1) or rows[:, :-1].max() > _WHITE:
             raise DatasetError(f"{path} does not hold the digits: reinstall scikit-learn")

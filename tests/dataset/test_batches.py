@@ -14,6 +14,7 @@ import torch
 from lrbench.dataset import Augment, Data, Dataset, DatasetError, Images, Sizes
 from lrbench.dataset import data as data_module
 from lrbench.dataset.memory import Placement
+from lrbench.dataset.moments import moments, pixel_sums
 
 CPU = torch.device("cpu")
 OFF = Augment(crop_padding=0, flip=False, cutout=0)
@@ -62,7 +63,7 @@ class Numbered(Dataset):
             test_labels=np.arange(NUM_TRAIN, NUM_TRAIN + NUM_TEST) % 5 if official else None,
             test_fraction=None if official else 0.2,
             class_names=tuple("abcde"),
-            pixel_sums=data_module.pixel_sums(train),
+            pixel_sums=pixel_sums(train),
         )
 
 
@@ -268,6 +269,15 @@ def test_moments_are_measured_on_the_training_images_alone(
     images, _ = data.train.batch(0, seed=0, batch_size=180)
     assert images.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-5)
     assert images.std(dim=(0, 2, 3), correction=0).tolist() == pytest.approx([1] * 3, abs=1e-5)
+
+
+def test_moments_by_hand() -> None:
+    images = np.array([[[[0, 51, 9]], [[255, 51, 9]]], [[[0, 204, 9]], [[255, 204, 9]]]])
+    sums = pixel_sums(images.astype(np.uint8))
+    assert sums[1].tolist() == [[255, 408, 18], [65025, 83232, 162]]
+    mean, std = moments(sums, 2)
+    assert mean == pytest.approx((0.5, 0.5, 9 / 255), abs=1e-15)
+    assert std == pytest.approx((0.5, 0.3, 1.0), abs=1e-15)  # the last has a single value
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The bundled digits: equal to scikit-learn's own reading of them, and split as documented."""
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 
 from lrbench.config import ConfigError, build
-from lrbench.dataset import Digits, Sizes
+from lrbench.dataset import DatasetError, Digits, Sizes
+from lrbench.dataset import digits as digits_module
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
 CPU = torch.device("cpu")
+DIGITS = digits_module._digits_file().read_bytes()
 
 
 def digits(**changes: object) -> Digits:
@@ -47,6 +50,28 @@ def test_configured_moments_are_those_of_the_training_images() -> None:
     measured = digits(mean=None, std=None).load(CPU, channels_last=False)
     assert given.mean == pytest.approx(measured.mean, abs=1e-3)
     assert given.std == pytest.approx(measured.std, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        DIGITS[:9000],
+        DIGITS[:9000] + b"x" * 90 + DIGITS[9090:],
+        b"no gzip",
+        gzip.compress(b"1,2,3\n4,5,6\n"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "digits.csv.gz"
+    path.write_bytes(content)
+    monkeypatch.setattr(digits_module, "_digits_file", lambda: path)
+    with pytest.raises(DatasetError) as error:
+        digits().read()
+    assert str(error.value).startswith(str(path))
+    assert str(error.value).endswith(": reinstall scikit-learn")
+    assert "\n" not in str(error.value)
 
 
 def test_importing_the_package_imports_no_heavy_library() -> None:
