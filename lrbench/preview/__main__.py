@@ -1,0 +1,179 @@
+"""``python -m lrbench.preview``: read the command line, lay the schedules out, show them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.text import Text
+
+from lrbench import command_line, palette, run_folder
+from lrbench.config import ConfigError
+from lrbench.preview.arguments import HELP, PICTURE_ENDINGS, Arguments, parse
+from lrbench.preview.compose import Choice, compose
+from lrbench.preview.curve import Curve, crowded, lay_out
+from lrbench.preview.replay import History, read_history, starting_overrides
+from lrbench.preview.summary import notes, table, write_csv
+from lrbench.preview.terminal import Line, plot
+
+MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def preview(arguments: Arguments, console: Console) -> None:
+    """Show what `arguments` ask for on `console`; write the picture and the CSV.
+
+    Raises:
+        ValueError, HydraException, OmegaConfBaseException, OSError: a mistake that a user can
+            mend; the message is one line.
+    """
+    history = None if arguments.history is None else read_history(arguments.history)
+    overrides = arguments.overrides
+    if history is not None:
+        overrides = starting_overrides(history, overrides)
+    # An installed wheel carries conf/ inside the package; a checkout has it beside.
+    conf = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
+    choices = compose(overrides, conf=conf, config_dir=arguments.config_dir)
+    curves = [_lay_out(choice, arguments, history, many=len(choices) > 1) for choice in choices]
+
+    title = describe(curves)
+    console.print(Text(title), soft_wrap=True)
+    console.print()
+    for text in plots(curves, console.width):
+        console.print(text)
+        console.print()
+    console.print(table(curves))
+    console.print()
+    for line in notes(curves, differences(history, choices)):
+        console.print(Text(line), soft_wrap=True)
+    for curve in curves:
+        for warning in curve.warnings:
+            text = Text("warning: ", style="bold yellow") + Text(f"{curve.label}: {warning}")
+            console.print(text, soft_wrap=True)
+    paths = picture_paths(arguments.output, curves)
+    if paths:
+        from lrbench.preview.picture import save_picture  # imports matplotlib
+
+        save_picture(paths, curves, history=history, scale=arguments.scale, title=title)
+    if arguments.csv is not None:
+        write_csv(arguments.csv, curves)
+        paths = [*paths, arguments.csv]
+    for path in paths:
+        console.print(Text(f"wrote {path}"), soft_wrap=True)
+
+
+def _lay_out(choice: Choice, arguments: Arguments, history: History | None, *, many: bool) -> Curve:
+    try:
+        return lay_out(choice, arguments, history)
+    except ValueError as error:
+        raise ConfigError(f"{choice.label}: {error}" if many else str(error)) from error
+
+
+def describe(curves: Sequence[Curve]) -> str:
+    """What the curves share, in one line: data, length and base lr."""
+
+    def shared(values: set[str], otherwise: str) -> str:
+        return values.pop() if len(values) == 1 else otherwise
+
+    data = shared({curve.dataset for curve in curves}, "several datasets")
+    length = shared(
+        {f"{c.total_steps:,} updates, {c.steps_per_epoch:,} an epoch" for c in curves},
+        "lengths differ",
+    )
+    batch = shared({f"batches of {c.batch_size:,}" for c in curves}, "batch sizes differ")
+    lr = shared({f"base lr {c.base_lr:g}" for c in curves}, "base lrs differ")
+    return f"{data}: {length}, {batch}; {lr}"
+
+
+def plots(curves: Sequence[Curve], width: int) -> list[Text]:
+    """The lr, and the momentum where schedules set it, as plots of text; none of too many."""
+    if crowded(curves):
+        return []
+    epochs = {curve.steps_per_epoch for curve in curves}
+    steps_per_epoch = epochs.pop() if len(epochs) == 1 else None
+    x_stop = max(curve.total_steps for curve in curves)
+
+    def lines(chosen: Sequence[Curve], attribute: str) -> list[Line]:
+        return [Line(c.label, palette.colour(c.name), *getattr(c, attribute)) for c in chosen]
+
+    texts = [
+        plot(
+            lines(curves, "lr_points"),
+            title="learning rate",
+            x_stop=x_stop,
+            steps_per_epoch=steps_per_epoch,
+            width=min(width, 120),
+            height=14,
+        )
+    ]
+    cycling = [curve for curve in curves if curve.cycles_momentum]
+    if cycling:
+        texts.append(
+            plot(
+                lines(cycling, "momentum_points"),
+                title="momentum",
+                x_stop=x_stop,
+                steps_per_epoch=None,
+                width=min(width, 120),
+                height=5,
+            )
+        )
+    return texts
+
+
+def differences(history: History | None, choices: Sequence[Choice]) -> str:
+    """What else than the schedule differs between the recorded run and the first choice."""
+    if history is None:
+        return ""
+    skipped = ("scheduler", "seed")
+    old, new = (
+        {k: v for k, v in run_folder.plain_config(cfg).items() if k not in skipped}
+        for cfg in (history.cfg, choices[0].cfg)
+    )
+    return run_folder.diff(old, new)
+
+
+def picture_paths(output: str | None, curves: Sequence[Curve]) -> list[Path]:
+    """Where the picture goes; see the help on ``output=``."""
+    if output is None:
+        return []
+    if output == "default":
+        path = Path("outputs", "preview", file_name([curve.label for curve in curves]))
+    else:
+        path = Path(output).expanduser()
+        if path.suffix in PICTURE_ENDINGS:
+            return [path]
+    return [path.with_name(path.name + ending) for ending in (".png", ".svg")]
+
+
+def file_name(labels: Sequence[str]) -> str:
+    """A file name made of `labels`; a long one is cut and ends in a hash of all of them."""
+    name = re.sub(r"[^\w.=-]+", "_", "-".join(labels))
+    if len(name) <= 80:
+        return name
+    return f"{name[:70]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def main() -> None:
+    """Run the preview; a mistake is one line on stderr and exit code 1."""
+    try:
+        arguments = parse(sys.argv[1:])
+        if arguments.help:
+            print(HELP)
+            return
+        preview(arguments, Console())
+    except MISTAKES as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(f"lrbench.preview: {command_line.explain(error)}")
+
+
+if __name__ == "__main__":
+    main()
