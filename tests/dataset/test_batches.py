@@ -231,6 +231,7 @@ def test_streaming_reads_one_batch_ahead_and_no_more(monkeypatch: pytest.MonkeyP
             assert ready.acquire(timeout=10)
         assert asked == expected
     assert next(batches, None) is None
+    assert asked == [5, 6, 7]
 
 
 def test_abandoned_streaming_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
