@@ -87,6 +87,9 @@ def locate(name: Any, path: str = "_target_") -> Any:
             if error.name and not module_name.startswith(error.name):
                 raise ConfigError(f"{path}={name} needs the package {error.name}") from error
             continue
+        except Exception as error:  # the module's own fault, whatever it is
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"{path}={name}: importing {module_name} failed: {reason}") from error
         for attribute in parts[cut:]:
             if not hasattr(found, attribute):
                 known = nearest(attribute, dir(found))

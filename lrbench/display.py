@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich import get_console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,8 @@ class Display:
         self._values: dict[str, float] = {}
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=None),
-            _Numbers(),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            _Numbers(table_column=Column(no_wrap=True)),
             disable=not get_console().is_terminal,
             transient=True,
             expand=True,

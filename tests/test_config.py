@@ -136,6 +136,15 @@ def test_a_broken_dependency_of_a_target_is_named(
     sys.modules.pop("brittle", None)
 
 
+def test_a_module_that_fails_to_import_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faulty.py").write_text("from lrbench import nothing_like_it\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="importing faulty failed: ImportError: cannot import"):
+        locate("faulty.Thing")
+
+
 def test_a_function_becomes_a_call_that_takes_what_comes_later() -> None:
     call = build({"_target_": "builtins.dict", "a": 1}, "thing")
     assert call(b=2) == {"a": 1, "b": 2}

@@ -1,0 +1,79 @@
+"""The README's commands work as written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+COMMANDS = [
+    line.split("   #")[0].strip()
+    for language, block in BLOCKS
+    if language == "bash"
+    for line in block.splitlines()
+    if line.startswith("python -m lrbench")
+]
+# Downloads, a GPU or files of the reader's own: these are composed, not run.
+NEEDS_DATA = ("experiment=", "dataset=imagefolder", "dataset=fashion_mnist")
+
+
+def run(command: str, cwd: Path) -> str:
+    arguments = [sys.executable, *shlex.split(command)[1:]]
+    done = subprocess.run(
+        arguments,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(cwd)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command: str, tmp_path: Path) -> None:
+    if any(word in command for word in NEEDS_DATA):
+        assert "_target_: lrbench.trainer.Trainer" in run(f"{command} --cfg job", tmp_path)
+    else:
+        run(command, tmp_path)
+
+
+def test_the_example_schedule_trains(tmp_path: Path) -> None:
+    """The schedule of "Add your own", its two files and its command, as they stand."""
+    (tmp_path / "my_conf" / "scheduler").mkdir(parents=True)
+    written = 0
+    for _, block in BLOCKS:
+        named = re.match(r"# (my_\S+)\n", block)
+        if named:
+            (tmp_path / named[1]).write_text(block)
+            written += 1
+    assert written == 2
+    (command,) = re.findall(r"^python -m lrbench --config-dir .*$", README, re.MULTILINE)
+    assert "square root 300" in run(command, tmp_path)
+
+
+def test_every_choice_is_named() -> None:
+    """The table of choices is complete."""
+    for path in (REPOSITORY / "conf").glob("*/*.yaml"):
+        group, name = path.parent.name, path.stem
+        if group in ("model", "dataset", "optimizer", "experiment"):
+            assert f"`{name}`" in README, f"{group}={name}"
+
+
+def test_pictures_and_links_exist() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (REPOSITORY / target).exists(), target
