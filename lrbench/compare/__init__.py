@@ -1,0 +1,94 @@
+"""From run folders to an answer: statistics, pictures and a verdict in words.
+
+``python -m lrbench.compare DIR…`` on the command line, `compare` from code. Nothing here imports
+torch or the training code; pandas, scipy and matplotlib are imported when a comparison begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrbench.compare.report import Report
+
+MAX_PICTURED_GROUPS = 6  # more groups get tables and words alone
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found and wrote.
+
+    Attributes:
+        folder: where the files are.
+        report: per group the tables (`report.sections[0].analysis`) and the words
+            (`report.sections[0].verdict`), and what was left out.
+        files: everything written, report.html first.
+    """
+
+    folder: Path
+    report: Report
+    files: tuple[Path, ...]
+
+
+def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -> Comparison:
+    """Read the run folders in and below `dirs`, compare them, and write the report.
+
+    Args:
+        dirs: folders of runs, of one sweep or several.
+        output: where to write; the first of `dirs` if None.
+        settings: see `lrbench.compare.analysis.Settings` (metric, margin, targets, seed, ...).
+
+    Raises:
+        ValueError: there is no finished run, a folder is missing, or a setting has no meaning.
+        OSError: the report cannot be written.
+    """
+    from lrbench.compare.analysis import Settings, analyse
+    from lrbench.compare.groups import split
+    from lrbench.compare.heat_map import heat_map
+    from lrbench.compare.plots import draw
+    from lrbench.compare.read import read
+    from lrbench.compare.report import Report, Section, write
+    from lrbench.compare.verdict import verdict
+
+    checked = Settings(**settings)
+    folders = [Path(folder) for folder in dirs]
+    found = read(folders)
+    groups, notes = split(found.runs, checked.vary)
+    analyses = [analyse(group, checked) for group in groups]
+
+    target = folders[0] if output is None else Path(output)
+    plots = target / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for number, analysis in enumerate(analyses, start=1):
+        prefix = f"group{number}-" if len(analyses) > 1 else ""
+        pictures = draw(analysis, plots, prefix) if number <= MAX_PICTURED_GROUPS else []
+        words = verdict(analysis)
+        sections.append(Section(analysis=analysis, verdict=words, pictures=tuple(pictures)))
+    report = Report(
+        sections=tuple(sections),
+        notes=(*notes, *(note for group in groups for note in group.notes)),
+        unfinished=tuple(found.unfinished),
+        problems=tuple(found.problems),
+        overview=heat_map(analyses, plots),
+    )
+    files = write(report, target)
+    drawn = [p.name for s in sections for p in s.pictures]
+    drawn += [report.overview.name] if report.overview else []
+    pictures_files = [plots / f"{name}.{ending}" for name in drawn for ending in ("svg", "png")]
+    _sweep_old(plots, {path.name for path in pictures_files})
+    return Comparison(target, report, (*files, *pictures_files))
+
+
+def _sweep_old(plots: Path, current: set[str]) -> None:
+    """Remove the pictures of an earlier comparison that this one did not draw again."""
+    from lrbench.compare.plots import PICTURES
+
+    for name in (*PICTURES, "heat_map"):
+        for path in plots.glob(f"*{name}.*"):
+            own = path.stem == name or path.stem.startswith("group")
+            if own and path.suffix in (".svg", ".png") and path.name not in current:
+                path.unlink(missing_ok=True)

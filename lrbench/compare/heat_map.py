@@ -1,0 +1,97 @@
+"""The heat map of a sweep over further keys: mean accuracy by strategy and by swept value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from lrbench import palette
+from lrbench.compare import figure
+from lrbench.compare.analysis import METRICS, Analysis
+from lrbench.compare.figure import Picture
+from lrbench.compare.groups import LR, number
+
+MAX_CELLS = 600  # of all panels together; smaller cells could not hold their numbers
+
+
+def heat_map(analyses: Sequence[Analysis], folder: Path) -> Picture | None:
+    """Strategies against the values of one swept key, or for two keys a panel per strategy.
+
+    None if fewer or more keys were swept, or there are too many values for numbers in cells.
+    """
+    table = _cells(analyses)
+    keys = [column for column in table.columns if column not in ("strategy", "score")]
+    keys = [key for key in keys if table[key].nunique() > 1]
+    if not 1 <= len(keys) <= 2 or len(table) > MAX_CELLS:
+        return None
+    rows, columns = ("strategy", keys[0]) if len(keys) == 1 else keys
+    strategies = list(dict.fromkeys(table["strategy"]))
+    panels = [table] if len(keys) == 1 else [table[table["strategy"] == s] for s in strategies]
+    titles = [""] if len(keys) == 1 else strategies
+    row_values, column_values = (_ordered(table[key]) for key in (rows, columns))
+    low, high = table["score"].min(), table["score"].max()
+    width = 1.6 + max(2.0, 0.75 * len(column_values))
+    height = 1.1 + max(0.8, 0.4 * len(row_values))
+    with matplotlib.rc_context(figure.STYLE):
+        drawing, axes = figure.new_figure(width * len(panels), height, columns=len(panels))
+        for ax, panel, title in zip(axes, panels, titles, strict=True):
+            grid = panel.pivot_table("score", rows, columns, aggfunc="mean", sort=False)
+            grid = grid.reindex(index=row_values, columns=column_values)
+            _panel(ax, grid, low, high)
+            ax.set_title(title)
+            ax.set_xlabel(str(columns))
+            ax.set_ylabel("" if rows == "strategy" else str(rows))
+    metric = METRICS[analyses[0].settings.metric]
+    title = f"Mean {metric} by {rows} and {columns}"
+    caption = f"Mean {metric} in per cent, a diverged run as guessing; darker is better."
+    return figure.save(drawing, folder, "heat_map", title, caption)
+
+
+def _cells(analyses: Sequence[Analysis]) -> pd.DataFrame:
+    """One row per strategy and combination of swept values."""
+    rows: list[dict[str, Any]] = []
+    for analysis in analyses:
+        condition = {key: number(value) for key, value in analysis.group.condition.items()}
+        swept = analysis.sensitivity
+        table = analysis.summary if swept is None else swept
+        score = "mean_score" if swept is None else "score"
+        for row in table.to_dict("records"):
+            lr = {} if swept is None else {LR: number(row["lr"])}
+            rows.append({"strategy": row["strategy"], **condition, **lr, "score": row[score]})
+    return pd.DataFrame(rows).fillna({LR: ""}) if rows else pd.DataFrame()
+
+
+def _ordered(values: pd.Series) -> list[str]:
+    """Distinct values: by their number where they begin with one, else as they come."""
+
+    def leading(text: str) -> float:
+        try:
+            return float(text.split()[0].rstrip("%"))
+        except (ValueError, IndexError):
+            return math.nan
+
+    distinct = list(dict.fromkeys(values))
+    numbers = [leading(value) for value in distinct]
+    if any(math.isnan(n) for n in numbers):
+        return distinct
+    return [value for _, value in sorted(zip(numbers, distinct, strict=True))]
+
+
+def _panel(ax: Any, grid: pd.DataFrame, low: float, high: float) -> None:
+    span = high - low or 1.0
+    ax.imshow(grid, cmap="Greys", vmin=low - 0.15 * span, vmax=high + 0.6 * span, aspect="auto")
+    ax.grid(False)
+    ax.set_xticks(range(grid.shape[1]), grid.columns)
+    ax.set_yticks(range(grid.shape[0]), grid.index)
+    ax.tick_params(length=0)
+    best = np.nanmax(grid.to_numpy()) if grid.notna().to_numpy().any() else math.nan
+    for (row, column), value in np.ndenumerate(grid.to_numpy()):
+        text = "–" if math.isnan(value) else f"{100 * value:.2f}"
+        weight = "bold" if value == best else "normal"
+        ax.text(column, row, text, ha="center", va="center", color=palette.INK, weight=weight)

@@ -1,0 +1,306 @@
+"""From folders to runs: find the run folders, read what they hold, name what cannot be used.
+
+Nothing here raises for what a run folder contains: a damaged, foreign or unfinished run becomes a
+`Problem`, and the rest goes on. Only result.json, history.csv and `.hydra/` are read, so neither
+torch nor the training code is needed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lrbench import run_folder
+from lrbench.config import flatten
+
+COLUMNS = (
+    "step", "epoch", "lr", "momentum", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
+    "seconds",
+)  # fmt: skip
+NEEDED = ("model", "dataset", "optimizer", "scheduler", "trainer", "seed")  # keys of a config
+NUMBERS = (
+    "val_loss", "val_accuracy", "test_loss", "test_accuracy", "best_val_loss", "best_val_accuracy",
+    "best_val_step", "seconds", "images_per_second",
+)  # fmt: skip
+# libyaml's loader is ten times as fast as the one in Python.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class CompareError(ValueError):
+    """Nothing can be compared, and why, in one line."""
+
+
+class _Unusable(Exception):
+    """This run cannot enter the comparison, and why."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to know about a run or the folders: whose, and what."""
+
+    name: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.what}" if self.name else self.what
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes:
+        name: its path below the folder that was searched.
+        status: ``completed`` or ``diverged``.
+        config: the flattened config, lists as tuples.
+        choices: the choice of each config group, as far as recorded.
+        result: result.json.
+        history: history.csv, or None where it is missing or not whole.
+    """
+
+    path: Path
+    name: str
+    status: str
+    scheduler: str
+    seed: int
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+    result: Mapping[str, Any]
+    history: pd.DataFrame | None
+
+
+@dataclass
+class Found:
+    """What the folders hold; `unfinished` are begun runs without a result."""
+
+    runs: list[Run] = field(default_factory=list)
+    unfinished: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read(folders: Sequence[Path]) -> Found:
+    """Read every run folder in or below `folders`.
+
+    Raises:
+        CompareError: a folder does not exist, or none holds a run.
+    """
+    found = Found()
+    for path, name in _run_folders(folders):
+        try:
+            run = _read_run(path, name, found)
+        except _Unusable as error:
+            found.problems.append(Problem(name, str(error)))
+        except OSError as error:
+            found.problems.append(Problem(name, f"cannot be read ({error.strerror or error})"))
+        else:
+            if run is not None:
+                found.runs.append(run)
+    if not found.runs:
+        where = ", ".join(map(str, folders))
+        others = found.unfinished + found.problems
+        if not others:
+            raise CompareError(
+                f"no runs in {where}: a run folder holds result.json and .hydra/config.yaml"
+            )
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise CompareError(f"no finished run in {where} ({others[0]}{more})")
+    return found
+
+
+def _run_folders(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Each run folder once, in the order of the names, with a name for people."""
+    seen: set[Path] = set()
+    labels = [folder.name or str(folder.resolve().name) for folder in folders]
+    unique = len(set(labels)) == len(labels)
+    for folder, label in zip(folders, labels, strict=True):
+        if not folder.is_dir():
+            what = "is a file, not a folder" if folder.exists() else "does not exist"
+            raise CompareError(f"{folder} {what}")
+        prefix = "" if len(folders) == 1 else f"{label if unique else folder}/"
+        for root, subfolders, files in os.walk(folder):
+            subfolders.sort()
+            hydra = ".hydra" in subfolders and os.path.isfile(f"{root}/.hydra/config.yaml")
+            if run_folder.RESULT not in files and not hydra:
+                continue
+            subfolders.clear()  # a run holds no runs
+            path = Path(root)
+            real = path.resolve()
+            if real not in seen:
+                seen.add(real)
+                below = path.relative_to(folder).as_posix()
+                yield path, prefix + (below if below != "." else label)
+
+
+def _read_run(path: Path, name: str, found: Found) -> Run | None:
+    """One run; None if it has no result yet, which `found.unfinished` then tells."""
+    if not (path / ".hydra" / "config.yaml").is_file():
+        raise _Unusable("has no .hydra/config.yaml, so what it ran is unknown: set aside")
+    config = _read_config(path)
+    if not (path / run_folder.RESULT).is_file():
+        found.unfinished.append(Problem(name, _why_unfinished(path)))
+        return None
+    result = _read_result(path)
+    if result["status"] not in ("completed", "diverged"):
+        why = result.get("error") or result.get("reason") or "no reason recorded"
+        found.unfinished.append(Problem(name, f"{result['status']}: {why}"))
+        return None
+    _check_belongs_together(path, config, result)
+    history, trouble = _read_history(path, result)
+    if trouble:
+        found.problems.append(Problem(name, f"{trouble}: its curves are left out"))
+    return Run(
+        path=path,
+        name=name,
+        status=result["status"],
+        scheduler=result["scheduler"],
+        seed=result["seed"],
+        config={key: _hashable(value) for key, value in flatten(config).items()},
+        choices=_read_choices(path),
+        result=result,
+        history=history,
+    )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """``.hydra/config.yaml`` as nested dicts."""
+    try:
+        text = (path / ".hydra" / "config.yaml").read_text()
+        config: Any = yaml.load(text, Loader=_LOADER)
+        if "${" in text:
+            resolved = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+            config = resolved if isinstance(resolved, dict) else config
+    except OmegaConfBaseException:
+        pass  # an interpolation into Hydra itself: compare it as it is written
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise _Unusable(f".hydra/config.yaml is damaged ({reason}): set aside") from error
+    if not isinstance(config, dict):
+        raise _Unusable(".hydra/config.yaml is damaged (not a mapping): set aside")
+    missing = [key for key in NEEDED if key not in config]
+    if missing:
+        raise _Unusable(f"is no lrbench run (its config has no {', '.join(missing)}): set aside")
+    return {str(key): value for key, value in config.items()}
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads((path / run_folder.RESULT).read_text())
+    except (ValueError, RecursionError) as error:
+        raise _Unusable(f"result.json is damaged ({error}): set aside") from error
+    if not isinstance(result, dict):
+        raise _Unusable("result.json is damaged (not an object): set aside")
+    kinds = {"status": str, "scheduler": str, "seed": int}
+    if result.get("status") in ("completed", "diverged"):
+        kinds["steps"] = int
+    for key, kind in kinds.items():
+        if type(result.get(key)) is not kind:
+            raise _Unusable(
+                f"result.json is of no lrbench run or an old one ({key}={result.get(key)}): "
+                "set aside"
+            )
+    for key in NUMBERS:
+        value: Any = result.get(key)
+        if value is None and result["status"] == "diverged":
+            continue
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise _Unusable(f"result.json is damaged ({key}={value} of a {result['status']} run)")
+        if "accuracy" in key and not 0 <= value <= 1:
+            raise _Unusable(f"result.json is damaged ({key}={value} must be from 0 to 1)")
+    return result
+
+
+def _check_belongs_together(path: Path, config: dict[str, Any], result: dict[str, Any]) -> None:
+    """Refuse a result whose fingerprint is not its config's: one of them was changed since."""
+    recorded = result.get("fingerprint")
+    if recorded is None:
+        return
+    plain = {key: value for key, value in config.items() if key != "resume"}
+    if run_folder.fingerprint(plain) == recorded:
+        return
+    try:  # OmegaConf reads some numbers otherwise, but takes milliseconds
+        slow = run_folder.plain_config(run_folder.recorded(path, "config"))
+        if run_folder.fingerprint(slow) == recorded:
+            return
+    except (ValueError, OmegaConfBaseException):
+        pass
+    raise _Unusable(
+        ".hydra/config.yaml is not the config of result.json (another fingerprint): set aside"
+    )
+
+
+def _read_history(path: Path, result: Mapping[str, Any]) -> tuple[pd.DataFrame | None, str]:
+    """The history, or None and why not."""
+    try:
+        data = (path / "history.csv").read_bytes()
+    except FileNotFoundError:
+        return None, "history.csv is missing"
+    if not data.endswith(b"\n"):
+        return None, "history.csv is cut off in the middle of a line"
+    try:
+        history = pd.read_csv(io.BytesIO(data), dtype=np.float64)
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' ParserError is a ValueError
+        return None, f"history.csv is damaged ({' '.join(str(error).split())})"
+    missing = [column for column in COLUMNS if column not in history]
+    if missing:
+        return None, f"history.csv has no column {', '.join(missing)}"
+    steps = history["step"].to_numpy()
+    if len(steps) and not (np.diff(steps) > 0).all():  # a NaN is no increase either
+        return None, "history.csv is damaged (its steps do not increase)"
+    accuracies = history[["train_accuracy", "val_accuracy"]].to_numpy()
+    if ((accuracies < 0) | (accuracies > 1)).any():
+        return None, "history.csv is damaged (an accuracy outside 0 to 1)"
+    last = int(steps[-1]) if len(steps) else 0
+    if result["status"] == "completed" and last != result["steps"]:
+        return None, f"history.csv ends at update {last} of {result['steps']}"
+    return history, ""
+
+
+def _read_choices(path: Path) -> dict[str, str]:
+    """The config groups' choices, from the one block of the long hydra.yaml that names them."""
+    try:
+        text = (path / ".hydra" / "hydra.yaml").read_text()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    _, start, rest = text.partition("\n    choices:\n")
+    choices: dict[str, str] = {}
+    for line in rest.splitlines() if start else []:
+        key, colon, value = line.strip().partition(": ")
+        if not line.startswith("      ") or not colon:
+            break
+        choices[key] = value
+    return choices
+
+
+def _why_unfinished(path: Path) -> str:
+    """What the run's log says last, if that is an error."""
+    try:
+        with (path / run_folder.LOG).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in reversed(lines):
+        _, mark, message = line.partition("] ERROR ")
+        if mark and line.startswith("["):
+            return f"failed: {message}"
+        if line.startswith("["):
+            break
+    return "has no result.json: still running, or cut"
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_hashable(item) for item in value)
+    return str(value) if isinstance(value, dict) else value

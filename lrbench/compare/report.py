@@ -1,0 +1,187 @@
+"""The comparison on paper: report.html, report.md, runs.csv, summary.csv, summary.tex."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from lrbench.checkpoint import atomic_write
+from lrbench.compare import tables
+from lrbench.compare.analysis import Analysis
+from lrbench.compare.figure import Picture
+from lrbench.compare.groups import number
+from lrbench.compare.read import Problem
+from lrbench.compare.verdict import Verdict
+
+HTML, MARKDOWN = "report.html", "report.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One group in the report: its numbers, its words, its pictures (none if it was too many)."""
+
+    analysis: Analysis
+    verdict: Verdict
+    pictures: tuple[Picture, ...]
+
+    @property
+    def label(self) -> str:
+        """What sets the group apart; empty where there is one."""
+        return self.analysis.group.label
+
+    @property
+    def tables(self) -> Sequence[tables.Table]:
+        """The tables of the group."""
+        return tables.all_tables(self.analysis)
+
+    @property
+    def facts(self) -> str:
+        """What all runs of the group share, in one line."""
+        members = self.analysis.group.members
+        run = members[0].run
+        seeds = sorted({member.run.seed for member in members})
+        choices = [
+            run.choices[name] for name in ("model", "dataset", "optimizer") if name in run.choices
+        ]
+        lrs = sorted({member.lr for member in members})
+        environment = run.result.get("environment") or {}
+        facts = [
+            f"{len(members)} runs",
+            f"{len(self.analysis.group.strategies)} strategies",
+            f"{len(seeds)} seeds ({_range(seeds)})",
+            ", ".join(choices),
+            f"{run.config.get('trainer.length')}, "
+            f"{run.config.get('trainer.batch_size')} images per update",
+            f"peak lr {', '.join(number(lr) for lr in lrs)}",
+            f"lrbench {environment.get('lrbench', 'unknown')}",
+            str(environment.get("device", "")),
+        ]
+        return " · ".join(fact.replace("1 strategies", "1 strategy") for fact in facts if fact)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything that the report tells.
+
+    Attributes:
+        notes: how the runs were sorted into groups, and what is uneven.
+        unfinished: begun runs without a result, with the reason where one is known.
+        problems: folders and files that could not be used.
+    """
+
+    sections: tuple[Section, ...]
+    notes: tuple[Problem, ...]
+    unfinished: tuple[Problem, ...]
+    problems: tuple[Problem, ...]
+    overview: Picture | None
+
+
+def write(report: Report, folder: Path) -> list[Path]:
+    """Write all files but the pictures into `folder`; returns their paths."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lrbench.compare"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["inline"] = inline
+    environment.filters["cell"] = markdown_cell
+    runs = runs_table(report)
+    summary = pd.concat([_with_group(s, s.analysis.summary) for s in report.sections])
+    pairs = pd.concat([_with_group(s, s.analysis.pairs) for s in report.sections])
+    contents = {
+        HTML: environment.get_template("report.html.j2").render(report=report),
+        MARKDOWN: environment.get_template("report.md.j2").render(report=report),
+        "runs.csv": runs.to_csv(index=False, lineterminator="\n"),
+        "summary.csv": summary.to_csv(index=False, lineterminator="\n"),
+        "pairs.csv": pairs.to_csv(index=False, lineterminator="\n"),
+        "summary.tex": latex(report.sections),
+    }
+    for name, content in contents.items():
+        with atomic_write(folder / name) as file:
+            file.write(content.encode())
+    return [folder / name for name in contents]
+
+
+def runs_table(report: Report) -> pd.DataFrame:
+    """One row per run folder, those without a usable result included."""
+    rows = [_with_group(section, section.analysis.runs) for section in report.sections]
+    for status, problems in (("unfinished", report.unfinished), ("set aside", report.problems)):
+        told = [p for p in problems if status == "unfinished" or p.what.endswith("set aside")]
+        if told:
+            rows.append(
+                pd.DataFrame([{"folder": p.name, "status": status, "reason": p.what} for p in told])
+            )
+    return pd.concat(rows, ignore_index=True)
+
+
+def _with_group(section: Section, table: pd.DataFrame) -> pd.DataFrame:
+    table = table.copy()
+    table.insert(0, "group", section.label)
+    return table
+
+
+def inline(picture: Picture) -> Markup:
+    """The picture's SVG for an HTML page: no prologue, its ids made its own, a text alternative."""
+    svg = picture.svg[picture.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{picture.name}-", svg)
+    label = Markup.escape(picture.title)
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+
+
+def markdown_cell(text: str) -> str:
+    """`text` for a cell of a Markdown table."""
+    return re.sub(r"([|*_<>`\\])", r"\\\1", text)
+
+
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "−": "$-$", "–": "--", ">": "$>$", "<": "$<$", "×": r"$\times$",
+    "◂": r"$\triangleleft$",
+}  # fmt: skip
+
+
+def tex(text: str) -> str:
+    """`text` with what LaTeX reads as commands escaped."""
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+def latex(sections: Sequence[Section]) -> str:
+    """The results as LaTeX tables; they need the package booktabs."""
+    lines = ["% Written by lrbench.compare; needs \\usepackage{booktabs}."]
+    for section in sections:
+        table = tables.results(section.analysis)
+        caption = f"{table.title}: {section.label}. " if section.label else f"{table.title}. "
+        lines += [
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{tex(caption + table.caption)}}}",
+            rf"  \begin{{tabular}}{{l{'r' * (len(table.headers) - 1)}}}",
+            r"    \toprule",
+            f"    {' & '.join(map(tex, table.headers))} \\\\",
+            r"    \midrule",
+        ]
+        for index, row in enumerate(table.rows):
+            cells = list(map(tex, row))
+            if index in table.strong:
+                cells[0] = rf"\textbf{{{cells[0]}}}"
+            lines.append(f"    {' & '.join(cells)} \\\\")
+        lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _range(seeds: Sequence[int]) -> str:
+    """``0 to 4`` for neighbours, else each."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
+    text = ", ".join(map(str, seeds[:10]))
+    return f"{text} and {len(seeds) - 10} more" if len(seeds) > 10 else text

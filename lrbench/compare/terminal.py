@@ -1,0 +1,71 @@
+"""The comparison in a terminal: the table, the verdict, and where the report is."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lrbench.compare import Comparison, tables
+from lrbench.compare.report import HTML, Section
+
+MAX_GROUPS = 6
+MAX_LINES = 12  # of sentences on pairs, and of notes
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print `comparison`; in a pipe plainly, a line for a line however long."""
+    report = comparison.report
+    for section in report.sections[:MAX_GROUPS]:
+        _show_section(section, console)
+    if len(report.sections) > MAX_GROUPS:
+        more = len(report.sections) - MAX_GROUPS
+        _line(console, f"and {more} more groups, in the report")
+        console.print()
+    notes = [*report.notes, *report.unfinished, *report.problems]
+    for note in notes[:MAX_LINES]:
+        _line(console, f"note: {note}", "yellow")
+    if len(notes) > MAX_LINES:
+        _line(console, f"and {len(notes) - MAX_LINES} more notes, in the report", "yellow")
+    _line(console, f"report  {comparison.folder / HTML}")
+
+
+def _show_section(section: Section, console: Console) -> None:
+    if section.label:
+        _line(console, section.label, "bold")
+    table = tables.results(section.analysis, brief=True)
+    grid = Table(
+        box=box.SIMPLE_HEAD if console.is_terminal else None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0) if not console.is_terminal else (0, 1),
+        header_style="bold",
+    )
+    for number, header in enumerate(table.headers):
+        left = number in (0, len(table.headers) - 1)
+        grid.add_column(
+            header, justify="left" if left else "right", no_wrap=not console.is_terminal
+        )
+    for number, row in enumerate(table.rows):
+        grid.add_row(*map(Text, row), style="bold" if number in table.strong else "")
+    if console.is_terminal:
+        console.print(grid)
+    else:  # a pipe has no width: no cell is cut
+        wide = Console(file=console.file, width=10_000, color_system=None, force_terminal=False)
+        with wide.capture() as capture:
+            wide.print(grid)
+        for line in capture.get().splitlines():
+            _line(console, line.rstrip())
+    console.print()
+    _line(console, section.verdict.headline, "bold")
+    for sentence in section.verdict.pairs[:MAX_LINES]:
+        _line(console, f"- {sentence}")
+    if len(section.verdict.pairs) > MAX_LINES:
+        _line(console, f"- and {len(section.verdict.pairs) - MAX_LINES} more pairs, in the report")
+    for remark in section.verdict.remarks:
+        _line(console, remark)
+    console.print()
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
