@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lrbench import command_line, run_folder
+from lrbench.resume_policy import resume
 from lrbench.run import DivergedRun, run
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ def task(cfg: DictConfig) -> dict[str, Any]:
         folder = folder.relative_to(Path.cwd())
     try:
         if cfg.resume is not None:
-            cfg = run_folder.recorded(folder, "config")
+            asked = cfg if command_line.changes_on_resume(hydra_config.overrides.task) else None
+            cfg = resume(folder, asked, cfg.resume_policy)
             hydra_config = run_folder.recorded(folder, "hydra").hydra
         return run(cfg, folder, hydra_config)
     except MISTAKES as error:

@@ -14,9 +14,11 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lrbench import run_folder
 from lrbench.checks import nearest
 from lrbench.config import ConfigError, flatten
 
+STEERING = tuple(f"{key}=" for key in run_folder.STEERING)
 GROUPS = ("model", "dataset", "optimizer", "scheduler", "trainer", "experiment")
 
 
@@ -28,7 +30,7 @@ def prepare(argv: Sequence[str]) -> list[str]:
       it again, and in it one subfolder per job that names every swept key.
 
     Raises:
-        ConfigError: FOLDER is no run folder, or is given along with other settings.
+        ConfigError: FOLDER is no run folder.
     """
     arguments = list(argv)
     plain = [a for a in arguments if "=" in a and not a.startswith("-")]
@@ -48,14 +50,22 @@ def prepare(argv: Sequence[str]) -> list[str]:
 
 
 def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
-    if not (Path(folder) / ".hydra" / "config.yaml").is_file():
+    hidden = Path(folder) / ".hydra"
+    if not (hidden / "config.yaml").is_file():
         raise ConfigError(f"resume={folder} is not a run folder: it has no .hydra/config.yaml")
-    others = [a for a in plain if not a.startswith(("resume=", "hydra."))]
-    if others:
-        raise ConfigError(
-            f"resume={folder} goes on with the run's own config: leave out {' '.join(others)}"
-        )
-    return [*arguments, f"hydra.run.dir={shlex.quote(folder)}"]
+    changes = [a for a in plain if not a.startswith((*STEERING, "hydra."))]
+    begun: list[str] = []
+    if changes:  # compose the run's own overrides with the new ones, which win
+        parser = OverridesParser.create()
+        new = {override.key_or_group for override in parser.parse_overrides(changes)}
+        made_with = parser.parse_overrides(list(OmegaConf.load(hidden / "overrides.yaml")))
+        begun = [o.input_line or "" for o in made_with if o.key_or_group not in new]
+    return [*begun, *arguments, f"hydra.run.dir={shlex.quote(folder)}"]
+
+
+def changes_on_resume(overrides: Sequence[str]) -> bool:
+    """Whether a command with ``resume=`` asks for anything else than to go on."""
+    return any(not override.startswith(STEERING) for override in overrides)
 
 
 def sweep_dir(overrides: Sequence[Override]) -> str:

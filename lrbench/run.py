@@ -158,6 +158,7 @@ def _run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
         "seed": seed,
         **outcome(loop.state, test, settings.batch_size),
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
+        "resumes": loop.state.resumes,
         "environment": environment(device),
         "fingerprint": identity["fingerprint"],
     }

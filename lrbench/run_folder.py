@@ -22,6 +22,7 @@ from lrbench.config import flatten
 CHECKPOINT = "checkpoint.pt"
 RESULT = "result.json"
 LOG = "lrbench.log"
+STEERING = ("resume", "resume_policy")  # keys that only steer the command
 
 
 class FolderError(ValueError):
@@ -29,10 +30,10 @@ class FolderError(ValueError):
 
 
 def plain_config(cfg: DictConfig) -> dict[str, Any]:
-    """What fixes a run's outcome: the resolved config less the keys that only steer the command."""
+    """What fixes a run's outcome: the resolved config less `STEERING`."""
     container = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items() if key != "resume"}
+    return {str(key): value for key, value in container.items() if key not in STEERING}
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

@@ -63,8 +63,16 @@ def test_resuming_runs_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / ".hydra" / "config.yaml").write_text("seed: 0\n")
     arguments = prepare([f"resume={tmp_path}"])
     assert option(arguments, "hydra.run.dir") == str(tmp_path)
-    with pytest.raises(ConfigError, match=r"leave out seed=1 trainer\.length=2 steps"):
-        prepare([f"resume={tmp_path}", "seed=1", "trainer.length=2 steps"])
+    overrides = "- scheduler=onecycle\n- seed=3\n"
+    (tmp_path / ".hydra" / "overrides.yaml").write_text(overrides)
+    arguments = prepare([f"resume={tmp_path}", "seed=1", "resume_policy=keep"])
+    assert [a for a in arguments if not a.startswith(("resume=", "hydra."))] == [
+        "scheduler=onecycle",
+        "seed=1",
+        "resume_policy=keep",
+    ]
+    with pytest.raises(ConfigError, match="nowhere is not a run folder"):
+        prepare(["resume=nowhere"])
 
 
 def test_resume_null_is_no_resume() -> None:

@@ -153,9 +153,7 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     line = refused("trainer.length=3 steps", folder)
     assert line.startswith("run holds a run of another config (trainer.length: 2 steps → 3 steps)")
-    assert "resume=run goes on with the run's own config: leave out seed=3" in refused(
-        "resume=run", "seed=3"
-    )
+    assert "resume=run would change the run (seed: 0 → 3)" in refused("resume=run", "seed=3")
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 

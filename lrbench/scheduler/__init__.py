@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lrbench.scheduler.base import Change, Phase, Progress, Scheduler
+from lrbench.scheduler.base import Change, Phase, Progress, Run, Scheduler, Segment
 from lrbench.scheduler.chain import Chain, Part
+from lrbench.scheduler.continued import Continued
 from lrbench.scheduler.cyclic import Cyclic
 from lrbench.scheduler.decay import (
     Constant,
@@ -31,6 +32,7 @@ __all__ = [
     "Chain",
     "Change",
     "Constant",
+    "Continued",
     "Cosine",
     "CosineRestarts",
     "Cyclic",
@@ -47,7 +49,9 @@ __all__ = [
     "Polynomial",
     "Progress",
     "Rex",
+    "Run",
     "Scheduler",
+    "Segment",
     "Step",
     "Tanh",
     "WarmupDecay",

@@ -66,6 +66,7 @@ class State:
     loss_scale: dict[str, Any] = field(default_factory=dict)  # fp16's, else empty
     train_seconds: float = 0.0  # in updates alone
     seconds: float = 0.0  # evaluations, records and checkpoints included
+    resumes: list[dict[str, Any]] = field(default_factory=list)  # under a policy: step, what, how
 
 
 class Loop:
@@ -324,6 +325,8 @@ class Loop:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "files": self.recorder.position(),
+                "total_steps": self.total_steps,
+                "steps_per_epoch": self.steps_per_epoch,
             }
         )
         self._last_save = time.perf_counter()
