@@ -62,6 +62,10 @@ STRATEGIES: dict[str, tuple[str, LineStyle]] = {
     "tanh": (BLUE, DASH_DOT),
     "cyclic": (SKY, SOLID),
     "chain": (PURPLE, DASH_DOT),
+    "keras/cosine_decay": (BLUE, LONG_DASHED),
+    "keras/warmup_decay": (GREEN, DASHED),
+    "keras/polynomial_decay": (OLIVE, LONG_DASHED),
+    "keras/reduce_lr_on_plateau": (PURPLE, DOTTED),
 }
 
 

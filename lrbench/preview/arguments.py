@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrbench.checks import nearest
+from lrbench.command_line import GROUPS
 from lrbench.config import ConfigError
 
 HELP = """\
@@ -38,6 +39,7 @@ Options: --config-dir DIR (also choose from your own config files), --help.
 HYDRA_FULL_ERROR=1 shows the traceback behind an error."""
 
 OWN_KEYS = ("output", "csv", "scale", "history", "steps_per_epoch", "num_train")
+CONFIG_KEYS = (*GROUPS, "seed", "resume")
 SCALES = ("linear", "log")
 PICTURE_ENDINGS = (".png", ".svg", ".pdf")
 
@@ -88,11 +90,18 @@ def parse(argv: Sequence[str]) -> Arguments:
         elif equals and key in OWN_KEYS:
             read.own[key] = _unquoted(value)
         elif equals or word.startswith("~"):
+            _check_typo(key, word)
             read.overrides.append(word)
         else:
             hint = nearest(word, OWN_KEYS) or ": write key=value, for example scheduler=onecycle"
             raise ConfigError(f"{word} is not an override{hint}")
     return _checked(read)
+
+
+def _check_typo(key: str, word: str) -> None:
+    """Refuse what is nearly one of the preview's own keys, which Hydra could not suggest."""
+    if key.isidentifier() and key not in CONFIG_KEYS and nearest(key, OWN_KEYS):
+        raise ConfigError(f"{word}: no such key{nearest(key, OWN_KEYS)}")
 
 
 def _checked(read: _Reader) -> Arguments:

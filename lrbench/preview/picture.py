@@ -107,8 +107,15 @@ def draw(curves: Sequence[Curve], *, history: History | None, scale: str, title:
     return figure
 
 
-def small_multiples(curves: Sequence[Curve], *, scale: str, title: str, columns: int = 4) -> Figure:
-    """A panel for each curve, all with the same axes; momentum, where set, as a thin grey line."""
+def small_multiples(
+    curves: Sequence[Curve],
+    *,
+    scale: str,
+    title: str,
+    columns: int = 4,
+    ylabel: str = "learning rate",
+) -> Figure:
+    """A panel for each curve, all with the same axes; momentum, where set, in dashed grey."""
     rows = math.ceil(len(curves) / columns)
     width, height = 2.7 * columns, 1.65 * rows + 1.0
     figure = Figure(figsize=(width, height), dpi=DPI)
@@ -123,6 +130,9 @@ def small_multiples(curves: Sequence[Curve], *, scale: str, title: str, columns:
         wspace=0.14,
     )
     figure.text(0.65 / width, 1 - 0.3 / height, title, fontsize=11, va="center")
+    if any(curve.cycles_momentum for curve in curves):
+        x, y, text = 1 - 0.2 / width, 1 - 0.3 / height, "dashed grey: momentum"
+        figure.text(x, y, text, fontsize=8.5, color=palette.FAINT, ha="right", va="center")
     looks = appearances(curves)
     x_stop = max(curve.total_steps for curve in curves)
     for position, (ax, curve, look) in enumerate(zip(grid.flat, curves, looks, strict=False)):
@@ -143,7 +153,7 @@ def small_multiples(curves: Sequence[Curve], *, scale: str, title: str, columns:
     for ax in list(grid.flat)[len(curves) :]:
         ax.set_visible(False)
     figure.supxlabel("optimizer updates", fontsize=9.5, y=0.12 / height)
-    figure.supylabel("learning rate", fontsize=9.5, x=0.12 / width)
+    figure.supylabel(ylabel, fontsize=9.5, x=0.12 / width)
     return figure
 
 
@@ -330,5 +340,5 @@ def _draw_small_momentum(ax: Axes, curve: Curve) -> None:
     right.set_ylim(low - 0.1 * (high - low), high + 0.25 * (high - low))
     if len(curve.label) < 18:  # else there is no room
         ax.set_title(
-            f"┄ momentum {low:g}–{high:g}", fontsize=7.5, loc="right", color=palette.FAINT, pad=3
+            f"momentum {low:g}–{high:g}", fontsize=7.5, loc="right", color=palette.FAINT, pad=3
         )
