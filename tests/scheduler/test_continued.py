@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lrbench.scheduler import Continued, Linear, Plateau, Progress, Scheduler
 
-WARMUP = {"warmup": "0 steps", "warmup_shape": "linear", "warmup_start_factor": 0.0}
+WARMUP: dict[str, Any] = {"warmup": "0 steps", "warmup_shape": "linear", "warmup_start_factor": 0.0}
 
 
 def continued(
