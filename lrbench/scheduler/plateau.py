@@ -101,11 +101,10 @@ class Plateau(Scheduler):
             if bad < limit:
                 continue
             lowered = max(factor * self.cut_factor, self.min_factor)
-            if lowered < factor * (1 - 1e-9):  # a rounding error above the floor is the floor
-                factor = lowered
-                yield Cut(step, factor, _reason(factor, bad, best))
-            elif self.counting == "keras":
-                continue  # at the floor Keras neither cools down nor counts anew
+            if lowered > factor * (1 - 1e-9):  # at the floor, rounding errors aside: for good
+                return
+            factor = lowered
+            yield Cut(step, factor, _reason(factor, bad, best))
             bad, cooling = 0, self.cooldown
 
     def improves(self, value: float, best: float) -> bool:

@@ -25,8 +25,6 @@ def descend(shape: Descent, start: float, length: float, high: float, low: float
 
     def curve(step: int) -> float:
         passed = (step - start) / length
-        if passed < 0:  # rounding errors have put the start after its first update
-            passed = 0.0
         return low + height * shape(passed) if passed < 1 else low
 
     return curve

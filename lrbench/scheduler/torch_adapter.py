@@ -106,7 +106,6 @@ class TorchScheduler(LRScheduler):
                 f"the optimizer has {groups}"
             )
         self.last_epoch = state_dict["step"]
-        self._step_count = self.last_epoch + 1
         self.base_lrs = list(state_dict["base_lrs"])
         self.base_momenta = list(state_dict["base_momenta"])
         self.val_losses = tuple(state_dict["val_losses"])

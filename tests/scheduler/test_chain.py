@@ -141,6 +141,11 @@ def test_percentages_that_add_up_fill_any_run(total: int) -> None:
     assert ours.phases(total, 10)[-1].stop == total
 
 
+def test_parts_end_at_the_nearest_update() -> None:
+    ours = chain(*[(f"{share}%", make("constant"), "base") for share in (33, 33, 34)])
+    assert [phase.stop for phase in ours.phases(10, 10)] == [3, 7, 10]
+
+
 def test_replayed_curve_is_what_the_run_saw() -> None:
     ours, bad = make("chain"), history(*[1.0] * 19)
     curve = ours.factors(200, 10, **bad)

@@ -202,7 +202,7 @@ def test_says_when_the_phase_changes() -> None:
         (5, "linear warmup ends, cosine decay begins"),
         (15, "cosine decay ends, hold at 0.1 begins"),
     ]
-    assert len(ours.changes(Progress(14, 20, 10))) == 1
+    assert [len(ours.changes(Progress(step, 20, 10))) for step in (4, 5, 14, 15)] == [0, 1, 1, 2]
 
 
 def test_cosine_holds_its_floor_where_torch_climbs() -> None:

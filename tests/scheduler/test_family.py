@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import timeit
 
 import pytest
 from hypothesis import given, settings
@@ -91,6 +92,17 @@ def test_is_hashable_and_refuses_an_empty_run(name: str) -> None:
     assert hash(loaded(name)) == hash(make(name))
     with pytest.raises(ValueError, match="total_steps=0 must be at least 1"):
         loaded(name).factor(Progress(0, 0, 1))
+
+
+@pytest.mark.parametrize("name", ["onecycle", "plateau", "chain"])
+def test_is_fast(name: str) -> None:
+    """Ten times slower than measured on one slow core still passes."""
+    schedule = loaded(name)
+    steps = tuple(range(100, 10_100, 100))
+    progress = Progress(5_000, 10_000, 100, tuple(1 / step for step in steps), steps)
+    seconds = min(timeit.repeat(lambda: schedule.factor(progress), number=1000, repeat=3)) / 1000
+    assert seconds < 40e-6
+    assert timeit.timeit(lambda: schedule.factors(1_000_000, 1000), number=1) < 3
 
 
 def test_needs_no_torch_until_as_torch_is_asked_for() -> None:

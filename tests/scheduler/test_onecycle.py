@@ -70,6 +70,8 @@ def test_stays_at_the_end_where_torch_rebounds() -> None:
         optimizer.step()
         scheduler.step()
     assert optimizer.param_groups[0]["lr"] > 10 * theirs[19]
+    with pytest.raises(ValueError, match="Tried to step 21 times"):
+        scheduler.step()
 
 
 def test_rise_of_one_update_where_torch_divides_by_zero() -> None:

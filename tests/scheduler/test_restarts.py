@@ -126,6 +126,11 @@ def test_default_cycles_end_with_the_run(total: int) -> None:
     assert values[total - 1] < values[total // 2]
 
 
+def test_a_cycle_lasts_one_update_at_least() -> None:
+    ours = make("cosine_restarts", first_cycle="1%", cycle_multiplier=1.0)
+    assert factors(ours, 10) == [1.0] * 10
+
+
 def test_does_not_restart_at_the_end_of_the_run() -> None:
     ours = make("cosine_restarts", first_cycle="5 steps", cycle_multiplier=1.0, min_factor=0.1)
     assert factors(ours, 10, extra=3)[10:] == pytest.approx([0.1] * 3)

@@ -131,6 +131,13 @@ def test_goes_on_from_a_saved_state_as_if_never_stopped(name: str, cut: int) -> 
     assert second.param_groups[0]["momentum"] == whole.param_groups[0]["momentum"]
 
 
+def test_the_base_lrs_are_part_of_the_state() -> None:
+    state = as_torch(sgd(lr=0.5), make("constant"), 10, 10).state_dict()
+    optimizer = sgd(lr=0.001)
+    as_torch(optimizer, make("constant"), 10, 10).load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
 def test_refuses_the_state_of_another_schedule() -> None:
     state = as_torch(sgd(), make("plateau", cut_factor=0.5), 60, 10).state_dict()
     with pytest.raises(ValueError, match=r"the state is of Plateau\(.*cut_factor=0.5"):

@@ -41,6 +41,15 @@ def test_cosine_equals_transformers(lengths: tuple[int, int]) -> None:
     assert_equal(factors(ours, total), theirs, "transformers cosine")
 
 
+def test_cosine_holds_its_floor_where_transformers_climbs() -> None:
+    from transformers import get_cosine_schedule_with_warmup
+
+    theirs = torch_groups(lambda o: get_cosine_schedule_with_warmup(o, 0, 10), 21)
+    assert theirs[20] == pytest.approx(1.0)
+    ours = make("warmup_decay", decay_shape="cosine", warmup="0 steps")
+    assert factors(ours, 10, extra=11)[10:] == pytest.approx([0.0] * 11)
+
+
 @settings(max_examples=25, deadline=None)
 @given(lengths, st.floats(0.2, 4), st.sampled_from([1e-7, 0.01]))
 def test_polynomial_equals_transformers(
