@@ -1,0 +1,143 @@
+"""TensorBoard beyond curves: the HParams table and the overlaid charts of the Custom Scalars tab.
+
+Four summaries, to be written once each into a run's own event file (not, as torch's
+``add_hparams`` does, into a sub-run): `experiment`, `session_start` and `layout` when the run
+begins, `session_end` when it ends. The final metrics need no summary of their own: the table shows
+the last point of each tag of `METRICS`.
+
+TensorBoard's own helpers for this want TensorFlow; its message types, used here, don't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as custom_scalars
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import (
+    HParamsPluginData,
+    SessionEndInfo,
+    SessionStartInfo,
+)
+from tensorboard.util.tensor_util import make_tensor_proto
+
+METRICS = ("test/accuracy", "test/loss", "val/accuracy", "val/loss")
+CHARTS = {  # category: tags, a chart each
+    "Schedule": ("lr", "momentum"),
+    "Loss": ("train/loss", "val/loss"),
+    "Accuracy": ("train/accuracy", "val/accuracy"),
+}
+
+HParam = str | float | bool
+
+
+def run_hparams(
+    config: Mapping[str, Any], choices: Mapping[str, str], swept: Sequence[str] = ()
+) -> dict[str, HParam]:
+    """The columns of the HParams table for one run: scheduler, lr, seed, and what it ran on.
+
+    Args:
+        config: the flattened config (``{"optimizer.lr": 0.1, ...}``).
+        choices: Hydra's choice of each config group.
+        swept: further keys to show, such as those a sweep varies.
+    """
+    named = ("scheduler", "model", "dataset", "optimizer")
+    found: dict[str, HParam] = {name: str(choices[name]) for name in named if name in choices}
+    keys = {"lr": "optimizer.lr", "seed": "seed", "length": "trainer.length"}
+    keys |= {"batch_size": "trainer.batch_size"} | {key: key for key in swept if key not in named}
+    shown = set()
+    for name, key in keys.items():
+        value = config.get(key)
+        if value is not None and key not in shown:
+            shown.add(key)
+            found[name] = value if isinstance(value, bool | int | float | str) else str(value)
+    return found
+
+
+def experiment(hparams: Mapping[str, HParam]) -> Summary:
+    """Names and types of the table's columns, and the metrics it shows.
+
+    Equal in every run of a sweep, so that it does not matter whose TensorBoard reads first.
+    """
+    return _summary(
+        metadata.EXPERIMENT_TAG,
+        HParamsPluginData(
+            experiment=api_pb2.Experiment(
+                hparam_infos=[
+                    api_pb2.HParamInfo(name=name, type=_type(value))
+                    for name, value in hparams.items()
+                ],
+                metric_infos=[
+                    api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in METRICS
+                ],
+            )
+        ),
+    )
+
+
+def session_start(hparams: Mapping[str, HParam], time_seconds: float) -> Summary:
+    """A run begins with these settings, at `time_seconds` since 1970."""
+    info = SessionStartInfo(start_time_secs=time_seconds)
+    for name, value in hparams.items():
+        if isinstance(value, bool):
+            info.hparams[name].bool_value = value
+        elif isinstance(value, int | float):
+            info.hparams[name].number_value = value
+        else:
+            info.hparams[name].string_value = value
+    return _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=info))
+
+
+def session_end(status: str, time_seconds: float) -> Summary:
+    """A run ends: `status` is result.json's; what did not complete counts as failed."""
+    info = SessionEndInfo(
+        status=api_pb2.STATUS_SUCCESS if status == "completed" else api_pb2.STATUS_FAILURE,
+        end_time_secs=time_seconds,
+    )
+    return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
+
+
+def layout() -> Summary:
+    """The Custom Scalars tab: lr, losses and accuracies of all runs overlaid, a chart per tag."""
+    content = layout_pb2.Layout(
+        category=[
+            layout_pb2.Category(
+                title=title,
+                chart=[
+                    layout_pb2.Chart(
+                        title=tag, multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$"])
+                    )
+                    for tag in tags
+                ],
+            )
+            for title, tags in CHARTS.items()
+        ]
+    )
+    return Summary(
+        value=[
+            Summary.Value(
+                tag=custom_scalars.CONFIG_SUMMARY_TAG,
+                metadata=custom_scalars.create_summary_metadata(),
+                tensor=make_tensor_proto(content.SerializeToString(), dtype=DT_STRING),
+            )
+        ]
+    )
+
+
+def _summary(tag: str, data: HParamsPluginData) -> Summary:
+    value = Summary.Value(
+        tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR
+    )
+    return Summary(value=[value])
+
+
+def _type(value: HParam) -> int:
+    if isinstance(value, bool):
+        return int(api_pb2.DATA_TYPE_BOOL)
+    if isinstance(value, int | float):
+        return int(api_pb2.DATA_TYPE_FLOAT64)
+    return int(api_pb2.DATA_TYPE_STRING)
