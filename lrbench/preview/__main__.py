@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import sys
@@ -46,7 +47,7 @@ def preview(arguments: Arguments, console: Console) -> None:
     title = describe(curves)
     console.print(Text(title), soft_wrap=True)
     console.print()
-    for text in plots(curves, console.width):
+    for text in plots(curves, console.width) if "utf" in console.encoding else ():
         console.print(text)
         console.print()
     console.print(table(curves))
@@ -168,6 +169,8 @@ def main() -> None:
         if arguments.help:
             print(HELP)
             return
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode gets "?"
+            sys.stdout.reconfigure(errors="replace")
         preview(arguments, Console())
     except MISTAKES as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":

@@ -14,7 +14,7 @@ from test_preview_values import CONF, STUCK, write_run
 WATCHED = ("torch", "torchvision", "sklearn", "tensorboard")
 
 
-def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command in a pipe; which of the slow libraries it imported, in a file beside."""
     code = (
         "import atexit, json, runpy, sys\n"
@@ -22,7 +22,8 @@ def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         "atexit.register(lambda: open('imported.json', 'w').write(json.dumps(found())))\n"
         "runpy.run_module('lrbench.preview', run_name='__main__', alter_sys=True)"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CONF.parent)}
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CONF.parent)}
+    environment = {**os.environ, **own, **environment}
     environment.pop("HYDRA_FULL_ERROR", None)
     return subprocess.run(
         [sys.executable, "-c", code, *words],
@@ -58,6 +59,13 @@ def test_without_arguments_the_default_config_is_shown(tmp_path: Path) -> None:
     assert "digits: 300 updates, 20 an epoch" in result.stdout
     assert "\ncosine " in result.stdout
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_terminal_without_unicode(tmp_path: Path) -> None:
+    words = ["optimizer.lr=0.1,0.2", "output=null"]
+    result = run(*words, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "cosine, lr=0.2" in result.stdout
 
 
 def test_a_replay_starts_from_the_recorded_run(tmp_path: Path) -> None:
