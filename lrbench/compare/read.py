@@ -215,9 +215,13 @@ def _read_result(path: Path) -> dict[str, Any]:
         if value is None and result["status"] == "diverged":
             continue
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise _Unusable(f"result.json is damaged ({key}={value} of a {result['status']} run)")
+            raise _Unusable(
+                f"result.json is damaged ({key}={value} of a {result['status']} run): set aside"
+            )
         if "accuracy" in key and not 0 <= value <= 1:
-            raise _Unusable(f"result.json is damaged ({key}={value} must be from 0 to 1)")
+            raise _Unusable(
+                f"result.json is damaged ({key}={value} must be from 0 to 1): set aside"
+            )
     return result
 
 
@@ -246,6 +250,8 @@ def _read_history(path: Path, result: Mapping[str, Any]) -> tuple[pd.DataFrame |
         data = (path / "history.csv").read_bytes()
     except FileNotFoundError:
         return None, "history.csv is missing"
+    if not data:
+        return None, "history.csv is empty"
     if not data.endswith(b"\n"):
         return None, "history.csv is cut off in the middle of a line"
     try:

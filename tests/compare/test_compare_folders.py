@@ -1,0 +1,320 @@
+"""Reading folders, and sorting runs into groups: what is damaged or uneven is named, not fatal."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparison_runs import write_run, write_sweep
+
+from lrbench.compare.groups import Group, chance_accuracy, split
+from lrbench.compare.read import CompareError, Found, read
+
+
+def problems(found: Found) -> list[str]:
+    return [str(problem) for problem in found.problems]
+
+
+def groups_of(folder: Path, *vary: str) -> tuple[list[Group], list[str]]:
+    groups, notes = split(read([folder]).runs, vary)
+    return groups, [str(note) for note in notes]
+
+
+def notes_of(group: Group) -> list[str]:
+    return [str(note) for note in group.notes]
+
+
+def test_runs_are_found_at_any_depth_and_under_their_names(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "a" / "sweep", {"cosine": [0.9, 0.8]})
+    write_run(tmp_path / "b", scheduler="plateau", seed=7, accuracy=0.7)
+    found = read([tmp_path])
+    assert [(r.name, r.scheduler, r.seed) for r in found.runs] == [
+        ("a/sweep/cosine/seed=0", "cosine", 0),
+        ("a/sweep/cosine/seed=1", "cosine", 1),
+        ("b", "plateau", 7),
+    ]
+    assert found.runs[2].result["test_accuracy"] == 0.7
+    assert found.runs[2].config["optimizer.lr"] == 0.1
+    assert found.runs[2].choices["model"] == "resnet8"
+    history = found.runs[2].history
+    assert history is not None
+    assert len(history) == 20
+    assert problems(found) == []
+
+
+def test_several_folders_and_overlapping_ones(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "run")
+    write_run(tmp_path / "b" / "run", seed=1)
+    assert [r.name for r in read([tmp_path / "a", tmp_path / "b"]).runs] == ["a/run", "b/run"]
+    assert len(read([tmp_path, tmp_path / "a"]).runs) == 2
+    assert [r.name for r in read([tmp_path / "a" / "run"]).runs] == ["run"]
+
+
+def test_no_runs_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CompareError, match=r"^no runs in .*: a run folder holds result\.json"):
+        read([tmp_path])
+    with pytest.raises(CompareError, match=r"nowhere does not exist$"):
+        read([tmp_path / "nowhere"])
+    (tmp_path / "file").touch()
+    with pytest.raises(CompareError, match=r"file is a file, not a folder$"):
+        read([tmp_path / "file"])
+    (write_run(tmp_path / "run") / "result.json").unlink()
+    with pytest.raises(CompareError, match=r"^no finished run in .* \(run: has no result\.json"):
+        read([tmp_path])
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+DAMAGE = {
+    "invalid JSON": (
+        lambda run: cut(run / "result.json", 50),
+        r"^bad: result\.json is damaged \(.*\): set aside$",
+    ),
+    "JSON of another kind": (
+        lambda run: (run / "result.json").write_text("[1, 2]"),
+        r"^bad: result\.json is damaged \(not an object\): set aside$",
+    ),
+    "foreign result": (
+        lambda run: (run / "result.json").write_text('{"accuracy": 3}'),
+        r"^bad: result\.json is of no lrbench run or an old one \(status=None\): set aside$",
+    ),
+    "accuracy in per cent": (
+        lambda run: edit_json(run / "result.json", test_accuracy=97.2),
+        r"^bad: result\.json is damaged \(test_accuracy=97\.2 must be from 0 to 1\): set aside$",
+    ),
+    "missing accuracy": (
+        lambda run: edit_json(run / "result.json", test_accuracy=None),
+        r"^bad: result\.json is damaged \(test_accuracy=None of a completed run\): set aside$",
+    ),
+    "no config": (
+        lambda run: shutil.rmtree(run / ".hydra"),
+        r"^bad: has no \.hydra/config\.yaml, so what it ran is unknown: set aside$",
+    ),
+    "damaged config": (
+        lambda run: (run / ".hydra" / "config.yaml").write_text("a: [1,\nb: {"),
+        r"^bad: \.hydra/config\.yaml is damaged \(.*\): set aside$",
+    ),
+    "foreign config": (
+        lambda run: (run / ".hydra" / "config.yaml").write_text("db: mysql"),
+        r"^bad: is no lrbench run \(its config has no model, dataset, .*\): set aside$",
+    ),
+    "changed config": (
+        lambda run: (run / ".hydra" / "config.yaml").write_text(
+            (run / ".hydra" / "config.yaml").read_text().replace("lr: 0.1", "lr: 0.3")
+        ),
+        r"^bad: \.hydra/config\.yaml is not the config of result\.json .*: set aside$",
+    ),
+    "binary config": (
+        lambda run: (run / ".hydra" / "config.yaml").write_bytes(b"\xff\xfe\x00"),
+        r"^bad: \.hydra/config\.yaml is damaged \(.*\): set aside$",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_run_is_named_and_the_rest_goes_on(tmp_path: Path, kind: str) -> None:
+    damage, message = DAMAGE[kind]
+    write_run(tmp_path / "good", seed=1)
+    damage(write_run(tmp_path / "bad"))
+    found = read([tmp_path])
+    assert [run.name for run in found.runs] == ["good"]
+    (problem,) = problems(found)
+    assert re.fullmatch(message, problem), problem
+
+
+HISTORY_DAMAGE = {
+    "cut within a line": (lambda text: text[:-7], "is cut off in the middle of a line"),
+    "cut between lines": (
+        lambda text: "\n".join(text.split("\n")[:-6]) + "\n",
+        "ends at update 75 of 100",
+    ),
+    "empty": (lambda text: "", "is empty"),  # noqa: ARG005
+    "not a number": (lambda text: text.replace("2.1", "2x1"), "is damaged ("),
+    "another file": (lambda text: "a,b\n1,2\n", "has no column step, epoch"),  # noqa: ARG005
+    "steps in disorder": (
+        lambda text: text.replace("\n50,", "\n20,"),
+        "is damaged (its steps do not increase)",
+    ),
+    "accuracy above 1": (
+        lambda text: text.replace(",0.9,2.000", ",7.1,2.000"),
+        "is damaged (an accuracy outside 0 to 1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HISTORY_DAMAGE)
+def test_a_damaged_history_costs_the_curves_alone(tmp_path: Path, kind: str) -> None:
+    damage, message = HISTORY_DAMAGE[kind]
+    path = write_run(tmp_path / "bad") / "history.csv"
+    text = path.read_text()
+    path.write_text(damage(text))
+    assert path.read_text() != text
+    found = read([tmp_path])
+    assert found.runs[0].history is None
+    (problem,) = problems(found)
+    assert problem.startswith(f"bad: history.csv {message}")
+    assert problem.endswith(": its curves are left out")
+
+
+def test_a_missing_history(tmp_path: Path) -> None:
+    (write_run(tmp_path / "run") / "history.csv").unlink()
+    found = read([tmp_path])
+    assert problems(found) == ["run: history.csv is missing: its curves are left out"]
+
+
+def test_unfinished_runs_say_why(tmp_path: Path) -> None:
+    write_run(tmp_path / "done")
+    (write_run(tmp_path / "cut") / "result.json").unlink()
+    raised = write_run(tmp_path / "raised")
+    (raised / "result.json").unlink()
+    (raised / "lrbench.log").write_text(
+        "[2026-01-01 00:00:00,000] INFO lrbench\n[2026-01-01 00:00:01,000] ERROR no space left\n"
+    )
+    assert [str(problem) for problem in read([tmp_path]).unfinished] == [
+        "cut: has no result.json: still running, or cut",
+        "raised: failed: no space left",
+    ]
+
+
+def test_interpolations_are_resolved(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", result={"fingerprint": None})
+    path = run / ".hydra" / "config.yaml"
+    path.write_text(path.read_text().replace("width: 16", "width: ${trainer.batch_size}"))
+    assert read([tmp_path]).runs[0].config["model.width"] == 64
+
+
+def test_one_group_where_only_strategy_and_seed_differ(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [0.9, 0.8], "onecycle": [0.9, 0.7]})
+    (group,), notes = groups_of(tmp_path)
+    assert (group.label, group.strategies, notes) == ("", ["cosine", "onecycle"], [])
+    assert group.notes == ()
+
+
+def test_logging_and_saving_may_differ(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", changes={"trainer.log_interval": "1%"})
+    write_run(tmp_path / "b", seed=1, changes={"resume": "somewhere"})
+    groups, notes = groups_of(tmp_path)
+    assert (len(groups), notes) == (1, [])
+
+
+def test_another_dataset_and_length_are_groups_of_their_own(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "a", {"cosine": [0.9], "onecycle": [0.9]})
+    other = {"dataset._target_": "lrbench.dataset.Mnist", "dataset.mean": [0.13]}
+    for length in ("10 epochs", "20 epochs"):
+        write_sweep(
+            tmp_path / length,
+            {"cosine": [0.9], "onecycle": [0.9]},
+            changes={**other, "trainer.length": length},
+            choices={"dataset": "mnist"},
+        )
+    groups, notes = groups_of(tmp_path)
+    assert [group.label for group in groups] == [
+        "dataset=digits, length=10 epochs",
+        "dataset=mnist, length=10 epochs",
+        "dataset=mnist, length=20 epochs",
+    ]
+    assert notes == [
+        "runs that differ in dataset, trainer.length are not compared with each other: 3 groups, "
+        "each compared within itself"
+    ]
+
+
+def test_another_version_is_a_group_of_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", scheduler="plateau", result={"environment": {"lrbench": "0.2.0"}})
+    write_run(tmp_path / "c", scheduler="plateau", seed=1, result={"environment": None})
+    groups, notes = groups_of(tmp_path)
+    assert sorted(group.label for group in groups) == [
+        "lrbench version=0.1.0",
+        "lrbench version=0.2.0",
+        "lrbench version=unknown",
+    ]
+    assert len(notes) == 2
+
+
+def test_strategies_at_different_lrs_are_not_compared_unless_told_so(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", changes={"optimizer.lr": 0.1})
+    write_run(tmp_path / "b", scheduler="plateau", changes={"optimizer.lr": 0.2})
+    groups, notes = groups_of(tmp_path)
+    assert [(g.label, g.strategies) for g in groups] == [
+        ("lr=0.1", ["cosine"]),
+        ("lr=0.2", ["plateau"]),
+    ]
+    assert notes[1] == (
+        "alone in its group, so compared with nothing: cosine (lr=0.1); plateau (lr=0.2); where "
+        "such a key is meant to be part of the strategy, say so: --vary optimizer.lr"
+    )
+    (group,), notes = groups_of(tmp_path, "optimizer.lr")
+    assert (group.strategies, group.lr_sweep, notes) == (["cosine", "plateau"], False, [])
+
+
+def test_a_swept_lr_is_one_group(tmp_path: Path) -> None:
+    for lr in (0.1, 0.2):
+        changes = {"optimizer.lr": lr}
+        write_sweep(tmp_path / str(lr), {"cosine": [0.9], "plateau": [0.8]}, changes=changes)
+    write_run(tmp_path / "more", changes={"optimizer.lr": 0.4})
+    (group,), notes = groups_of(tmp_path)
+    assert group.lr_sweep
+    assert notes == []
+    assert notes_of(group) == ["plateau: was not run at lr=0.4, as others were: unequal tuning"]
+
+
+def test_swept_lr_and_model(tmp_path: Path) -> None:
+    for lr in (0.1, 0.2):
+        for depth in (8, 20):
+            changes = {"optimizer.lr": lr, "model.depth": depth}
+            name = f"{lr}-{depth}"
+            write_sweep(tmp_path / name, {"cosine": [0.9], "plateau": [0.8]}, changes=changes)
+    groups, _ = groups_of(tmp_path)
+    assert [(g.label, g.lr_sweep) for g in groups] == [("depth=20", True), ("depth=8", True)]
+
+
+def test_variants_of_a_strategy_are_told_apart_by_their_keys(tmp_path: Path) -> None:
+    for pct in ("20%", "30%"):
+        write_run(tmp_path / pct, scheduler="onecycle", changes={"scheduler.pct_start": pct})
+    write_run(tmp_path / "cosine")
+    (group,), _ = groups_of(tmp_path)
+    assert group.strategies == ["cosine", "onecycle (pct_start=20%)", "onecycle (pct_start=30%)"]
+
+
+def test_missing_seeds_are_named(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [0.9, 0.8, 0.7], "onecycle": [0.9]})
+    (group,), _ = groups_of(tmp_path)
+    assert notes_of(group) == ["onecycle: lacks seed 1, 2: pairs use common seeds only"]
+
+
+def test_a_repeated_run_counts_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", accuracy=0.9)
+    write_run(tmp_path / "b", accuracy=0.8)
+    (group,), _ = groups_of(tmp_path)
+    assert [member.run.name for member in group.members] == ["a"]
+    assert notes_of(group) == ["b: repeats a: the first one counts"]
+
+
+def test_different_hardware_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", seed=1, result={"environment": {"lrbench": "0.1.0", "device": "gpu"}})
+    (group,), _ = groups_of(tmp_path)
+    assert notes_of(group) == ["run on different hardware (cpu; gpu): compare no seconds"]
+
+
+def test_chance_is_one_over_the_classes(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    (group,), _ = groups_of(tmp_path)
+    assert chance_accuracy(group.members) == (0.1, "10 classes")
+    for path in tmp_path.rglob("result.json"):
+        edit_json(path, num_classes=None)
+    (group,), _ = groups_of(tmp_path)
+    # the first training loss is 2.19 here: exp(2.19) = 8.9 classes
+    assert chance_accuracy(group.members) == (1 / 9, "from the first training loss")
+    (tmp_path / "a" / "history.csv").unlink()
+    (group,), _ = groups_of(tmp_path)
+    assert chance_accuracy(group.members) == (0.0, "unknown, taken as 0")

@@ -1,0 +1,74 @@
+"""Phases and targets of curves that can be worked by hand."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lrbench.compare.measures import Curve, phases, steps_to
+
+
+def curve(
+    steps: Sequence[float], losses: Sequence[float], accuracies: Sequence[float] | None = None
+) -> Curve:
+    values = [0.0] * len(steps) if accuracies is None else accuracies
+    return Curve(*(np.array(x, dtype=float) for x in (steps, losses, values)))
+
+
+def test_a_curve_is_the_rows_with_a_validation_result() -> None:
+    history = pd.DataFrame(
+        {
+            "step": [1, 2, 3, 4],
+            "val_loss": [np.nan, 2, np.nan, 1],
+            "val_accuracy": [np.nan, 0.5, np.nan, 0.8],
+        }
+    )
+    found = Curve.of(history)
+    assert found.steps.tolist() == [2, 4]
+    assert found.losses.tolist() == [2, 1]
+    assert found.accuracies.tolist() == [0.5, 0.8]
+
+
+def test_phases_by_hand() -> None:
+    steps = [10.0, 20, 30, 40, 50, 60, 70, 80, 90]
+    losses = [3.0, 2, 1, 1.5, 1, 1.5, 1, 1, 0.4]
+    accuracies = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.85]
+    found = phases(curve(steps, losses, accuracies), 90)
+    # first third ends at 30: (2.5 + 1.5) * 10 over a width of 20
+    assert found["early_loss"] == pytest.approx(2.0)
+    # evaluations from 30 to 72: changes 0.5, -0.5, 0.5, -0.5; variance 4 * 0.25 / 3
+    assert found["middle_spread"] == pytest.approx(math.sqrt(1 / 3))
+    # four fifths is 72: loss 1, accuracy 0.71; mid-run is 45: accuracy 0.45
+    assert found["late_loss_gain"] == pytest.approx(0.6)
+    assert found["late_gain"] == pytest.approx(0.14)
+    assert found["half_gain"] == pytest.approx(0.40)
+
+
+def test_the_early_area_ends_between_evaluations() -> None:
+    # a third of 120 is 40, half-way from 30 (loss 3) to 50 (loss 1): loss 2 there
+    found = phases(curve([10, 30, 50, 120], [3, 3, 1, 1]), 120)
+    assert found["early_loss"] == pytest.approx((3 * 20 + 2.5 * 10) / 30)
+
+
+def test_a_steady_descent_has_no_spread() -> None:
+    steps = list(range(10, 101, 10))
+    found = phases(curve(steps, [2 - s / 100 for s in steps]), 100)
+    assert found["middle_spread"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_run_that_ended_early_has_only_the_phases_it_saw() -> None:
+    found = phases(curve([10, 20, 30, 40], [3, 2, 2, 2]), 90)
+    assert found["early_loss"] == pytest.approx(2.25)
+    assert all(math.isnan(v) for k, v in found.items() if k != "early_loss")
+    assert all(math.isnan(v) for v in phases(curve([], []), 90).values())
+    assert math.isnan(phases(curve([50, 90], [1, 1]), 90)["early_loss"])  # starts too late
+
+
+def test_steps_to_a_target() -> None:
+    found = curve([10, 20, 30], [1, 1, 1], [0.5, 0.8, 0.7])
+    assert steps_to(found, 0.8) == 20
+    assert steps_to(found, 0.5) == 10
+    assert steps_to(found, 0.81) == math.inf
+    assert steps_to(curve([], []), 0.1) == math.inf

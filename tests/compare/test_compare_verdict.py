@@ -1,0 +1,354 @@
+"""Planted truths: the numbers and the words that they must lead to."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from comparison_runs import write_run, write_sweep
+
+from lrbench.compare import tables
+from lrbench.compare.analysis import Analysis, Settings, analyse
+from lrbench.compare.groups import split
+from lrbench.compare.read import read
+from lrbench.compare.verdict import Verdict, p_value, points, verdict
+
+
+def analysed(folder: Path, **settings: Any) -> Analysis:
+    checked = Settings(**settings)
+    (group,), _ = split(read([folder]).runs, checked.vary)
+    return analyse(group, checked)
+
+
+def told(folder: Path, **settings: Any) -> Verdict:
+    return verdict(analysed(folder, **settings))
+
+
+def noise(count: int, seed: int, sd: float = 0.002) -> np.ndarray:
+    """Exactly mean 0 and standard deviation `sd`."""
+    values = np.random.default_rng(seed).normal(size=count)
+    return sd * (values - values.mean()) / values.std(ddof=1)
+
+
+def test_a_real_difference_is_found(tmp_path: Path) -> None:
+    base = 0.9 + noise(10, 1)
+    better = base + 0.0042 + noise(10, 2, sd=0.003)
+    write_sweep(tmp_path, {"cosine": base.tolist(), "onecycle": better.tolist()})
+    analysis = analysed(tmp_path)
+    (pair,) = analysis.pairs.to_dict("records")
+    assert (pair["a"], pair["b"], pair["num_pairs"]) == ("onecycle", "cosine", 10)
+    assert pair["difference"] == pytest.approx(0.0042)
+    assert pair["difference_sd"] == pytest.approx(0.003)
+    words = verdict(analysis)
+    low, high = points(pair["difference_low"]), points(pair["difference_high"])
+    assert words.pairs == (
+        f"onecycle beats cosine by 0.42 points (95 % interval {low} to {high}, 10 paired seeds, "
+        f"Holm p = {p_value(pair['holm_p'])})",
+    )
+    assert pair["holm_p"] < 0.01
+    assert 0.1 < 100 * pair["difference_low"] < 0.3
+    assert words.headline == (
+        "onecycle has the highest mean test accuracy, 90.42 %; it beats cosine."
+    )
+    assert analysis.summary["mark"].tolist() == ["best", "worse"]
+
+
+def test_no_difference_is_not_found_and_the_seeds_needed_are_told(tmp_path: Path) -> None:
+    base = 0.9 + noise(10, 1)
+    other = base + 0.0005 + noise(10, 2, sd=0.003)
+    write_sweep(tmp_path, {"cosine": base.tolist(), "onecycle": other.tolist()})
+    words = told(tmp_path)
+    (sentence,) = words.pairs
+    # sd 0.3 points, effect 0.2 points: power 80 % at n = 20 (noncentral t)
+    assert sentence.startswith("onecycle and cosine are not distinguishable: −0.1")
+    assert sentence.endswith("; about 20 seeds would resolve 0.2 points")
+    assert " points (10 paired seeds, Holm p = 0." in sentence
+    assert words.headline == (
+        "onecycle has the highest mean test accuracy, 90.05 %; not distinguishable from it: cosine."
+    )
+
+
+def test_equivalence_is_found(tmp_path: Path) -> None:
+    base = 0.9 + noise(10, 1)
+    other = base + 0.0002 + noise(10, 2, sd=0.001)
+    write_sweep(tmp_path, {"cosine": base.tolist(), "onecycle": other.tolist()})
+    # 90 % interval: 0.02 ± 1.833 * 0.1 / sqrt(10) = -0.04 to 0.08; t = 1.8 / 0.316 = 5.69
+    assert told(tmp_path).pairs == (
+        "onecycle and cosine are equivalent within ± 0.2 points (difference 0.02, 90 % interval "
+        "−0.04 to 0.08, 10 paired seeds, Holm equivalence p = 0.0001)",
+    )
+    assert analysed(tmp_path).summary["mark"].tolist() == ["best", "equivalent"]
+    assert analysed(tmp_path, margin=0.0005).summary["mark"].tolist()[1] == "not distinguishable"
+
+
+def test_a_sure_but_negligible_difference_is_called_both(tmp_path: Path) -> None:
+    base = 0.9 + noise(10, 1)
+    other = base + 0.001 + noise(10, 2, sd=0.0003)
+    write_sweep(tmp_path, {"cosine": base.tolist(), "onecycle": other.tolist()})
+    (sentence,) = told(tmp_path).pairs
+    assert sentence.startswith("onecycle beats cosine by 0.10 points (95 % interval 0.0")
+    assert sentence.endswith(", yet the two are equivalent within ± 0.2 points")
+    assert analysed(tmp_path).summary["mark"].tolist() == ["best", "equivalent"]
+
+
+def test_five_seeds_cannot_be_significant_and_the_text_says_so(tmp_path: Path) -> None:
+    base = 0.9 + noise(5, 1)
+    write_sweep(
+        tmp_path,
+        {
+            "cosine": base.tolist(),
+            "onecycle": (base + 0.05 + noise(5, 2)).tolist(),
+            "plateau": (base - 0.05 + noise(5, 3)).tolist(),
+        },
+    )
+    words = told(tmp_path)
+    assert words.pairs[0].startswith("onecycle is ahead of cosine by 5.00 points (95 % interval 4.")
+    assert words.pairs[0].endswith(
+        "), but 5 paired seeds cannot show it: the smallest p they allow among 3 comparisons is "
+        "0.19; 7 seeds could"
+    )
+    assert (
+        "With 5 paired seeds and 3 comparisons no difference, however large, can be significant "
+        "at 0.05; from 7 seeds on it can."
+    ) in words.remarks
+    assert "not distinguishable from it: cosine, plateau" in words.headline
+
+
+def test_three_seeds_are_exploratory(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [0.80, 0.81, 0.82], "onecycle": [0.90, 0.91, 0.93]})
+    words = told(tmp_path)
+    assert words.headline == (
+        "Exploratory: onecycle has the highest mean test accuracy, 91.33 %; not distinguishable "
+        "from it: cosine. 3 paired seeds are too few for a conclusion."
+    )
+    # differences 10, 10, 11: mean 10.33, t(0.975, 2) 4.303 * 0.577 / sqrt(3) = 1.43
+    assert words.pairs == (
+        "exploratory: onecycle is ahead of cosine by 10.33 points (95 % interval 8.90 to 11.77), "
+        "but 3 paired seeds cannot show it: the smallest p they allow is 0.25; 6 seeds could",
+    )
+
+
+def test_one_seed_has_no_interval_and_no_test(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [0.8], "onecycle": [0.9]})
+    analysis = analysed(tmp_path)
+    words = verdict(analysis)
+    assert words.pairs == ("onecycle − cosine: 10.00 points on one seed, which shows nothing",)
+    assert words.headline == (
+        "Exploratory: onecycle has the highest mean test accuracy, 90.00 %; not distinguishable "
+        "from it: cosine. One seed shows no difference between strategies."
+    )
+    for column in ("completed_score_low", "sd_score", "test_loss_low"):
+        assert analysis.summary[column].isna().all()
+    (pair,) = analysis.pairs.to_dict("records")
+    for column in ("difference_low", "p", "holm_p", "equivalence_p", "correlation"):
+        assert math.isnan(pair[column])
+    assert all("±" not in cell for row in tables.results(analysis).rows for cell in row)
+
+
+def test_one_strategy_is_compared_with_nothing(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [0.9, 0.8, None]})
+    words = told(tmp_path)
+    # the diverged run as chance: (0.9 + 0.8 + 0.1) / 3
+    assert words.headline == (
+        "cosine alone was run: mean test accuracy 60.00 % (3 runs, 1 diverged). There is nothing "
+        "to compare it with."
+    )
+    assert words.pairs == ()
+
+
+def test_no_common_seed(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", seed=0)
+    write_run(tmp_path / "b", seed=1, scheduler="plateau")
+    assert told(tmp_path).pairs == ("cosine and plateau share no seed: not compared",)
+
+
+def test_identical_accuracies(tmp_path: Path) -> None:
+    accuracies = [0.9, 0.8, 0.85, 0.86, 0.87]
+    write_sweep(tmp_path, {"cosine": accuracies, "plateau": accuracies})
+    analysis = analysed(tmp_path)
+    assert verdict(analysis).pairs == (
+        "cosine and plateau have the same accuracy on all 5 paired seeds",
+    )
+    assert analysis.summary["mark"].tolist() == ["best", "identical"]
+    (pair,) = analysis.pairs.to_dict("records")
+    assert (pair["p"], pair["difference"], pair["probability"]) == (1.0, 0.0, 0.5)
+    assert pair["correlation"] == pytest.approx(1)
+
+
+def test_only_common_seeds_are_paired(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [0.8, 0.8, 0.8, 0.2], "onecycle": [0.9, 0.9, 0.9]})
+    (pair,) = analysed(tmp_path).pairs.to_dict("records")
+    assert (pair["num_pairs"], pair["difference"]) == (3, pytest.approx(0.1))
+
+
+def test_divergences_count(tmp_path: Path) -> None:
+    base = 0.9 + noise(8, 1)
+    good = (base - 0.01).tolist()
+    write_sweep(tmp_path, {"cosine": good, "onecycle": [*base.tolist()[:6], None, None]})
+    analysis = analysed(tmp_path)
+    first, second = analysis.summary.to_dict("records")
+    assert (first["strategy"], first["num_diverged"]) == ("cosine", 0)
+    assert (second["num_runs"], second["num_completed"], second["num_diverged"]) == (8, 6, 2)
+    assert second["completed_score"] == pytest.approx(np.mean(base[:6]))
+    assert second["mean_score"] == pytest.approx((base[:6].sum() + 0.2) / 8)
+    assert second["worst_score"] == pytest.approx(0.1)
+    (pair,) = analysis.pairs.to_dict("records")
+    # cosine loses on six seeds and wins on the two on which onecycle diverged
+    assert (pair["a"], pair["probability"]) == ("cosine", 2 / 8)
+    assert pair["difference"] == pytest.approx(np.mean([*[-0.01] * 6, *(base[6:] - 0.11)]))
+    words = verdict(analysis)
+    assert words.pairs[0].endswith("; onecycle diverged on 2 of 8, counted as chance (10.00 %)")
+    assert any(remark.startswith("Diverged: onecycle 2 of 8.") for remark in words.remarks)
+    cells = tables.results(analysis).rows[1]
+    assert "6 + 2 diverged" in cells
+
+
+def test_a_completed_run_at_chance_still_beats_a_diverged_one(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [0.1, 0.05, None], "onecycle": [None, None, None]})
+    (pair,) = analysed(tmp_path).pairs.to_dict("records")
+    wins = {"cosine": pair["probability"], "onecycle": 1 - pair["probability"]}[pair["a"]]
+    assert wins == pytest.approx(2.5 / 3)
+
+
+def test_all_diverged(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [None] * 5, "onecycle": [None] * 5})
+    analysis = analysed(tmp_path)
+    words = verdict(analysis)
+    assert words.headline == "No strategy completed a run: all diverged."
+    assert words.pairs == ("cosine and onecycle diverged on all 5 paired seeds",)
+    assert [row[3] for row in tables.results(analysis).rows] == ["all diverged"] * 2
+
+
+def test_holm_counts_the_pairs_that_were_tested(tmp_path: Path) -> None:
+    base = 0.9 + noise(10, 1)
+    better = base + 0.01 + noise(10, 2)
+    write_sweep(tmp_path, {"cosine": base.tolist(), "onecycle": better.tolist(), "plateau": [0.5]})
+    pairs = analysed(tmp_path).pairs.set_index(["a", "b"])
+    tested = pairs.loc[("onecycle", "cosine")]
+    assert tested["num_tests"] == 1  # those with plateau have one seed
+    assert tested["holm_p"] == tested["p"] == pytest.approx(2 / 1024)
+
+
+def test_targets_and_censoring(tmp_path: Path) -> None:
+    # validation climbs from 0.1 in a straight line; best median 0.9, so 50 % of the way is 0.5
+    write_sweep(tmp_path, {"cosine": [0.9, 0.9, 0.9], "onecycle": [0.9, 0.5, 0.5]})
+    analysis = analysed(tmp_path, targets=("50%", "0.7"))
+    assert analysis.targets == {"50%": pytest.approx(0.5), "0.7": 0.7}
+    rows = analysis.summary.set_index("strategy")
+    assert rows.loc["cosine", "steps_to_50%"] == 50  # 0.1 + 0.8 * 50 / 100
+    assert rows.loc["cosine", "steps_to_0.7"] == 80
+    assert rows.loc["onecycle", "steps_to_0.7"] == math.inf  # reached by one of three
+    assert rows.loc["onecycle", "reached_0.7"] == 1
+    row = dict(zip(tables.results(analysis).headers, tables.results(analysis).rows[1], strict=True))
+    assert row["updates to 0.7"] == "not reached (1 of 3)"
+    assert row["updates to 50%"] == "100"
+
+
+def test_a_target_reached_before_diverging_is_reached(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [None, 0.9]})
+    runs = analysed(tmp_path, targets=("0.4", "0.6")).runs
+    assert runs["steps_to_0.4"].tolist() == [40, 40]
+    assert runs["steps_to_0.6"].tolist() == [math.inf, 70]
+
+
+def test_phases_and_the_reference(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"cosine": [0.9, 0.8], "constant": [0.5, 0.6]})
+    analysis = analysed(tmp_path)
+    rows = analysis.summary.set_index("strategy")
+    # a straight line from 0.1: a fifth of the way
+    assert rows.loc["cosine", "late_gain"] == pytest.approx(0.2 * 0.75, abs=1e-6)
+    over = [0.2 * (0.9 - 0.5), 0.2 * (0.8 - 0.6)]
+    assert rows.loc["cosine", "late_gain_over_constant"] == pytest.approx(np.mean(over), abs=1e-6)
+    assert rows.loc["constant", "late_gain_over_constant"] == 0
+    assert tables.phases(analysis).headers[-1] == "late gain over constant"
+    # loss 2.3 - 2 s on the line: from 10 to 33.3 its mean is 2.3 - 2 * 0.21667
+    assert rows.loc["cosine", "early_loss"] == pytest.approx(2.3 - 2 * 0.65 / 3, abs=1e-6)
+
+
+def lr_sweep(folder: Path) -> None:
+    """cosine best at 0.2 on validation though not on test, onecycle at the grid's end."""
+    plan = {
+        ("cosine", 0.1): (0.95, 0.80),
+        ("cosine", 0.2): (0.90, 0.90),
+        ("cosine", 0.4): (0.85, 0.85),
+        ("onecycle", 0.1): (0.80, 0.80),
+        ("onecycle", 0.2): (0.85, 0.85),
+        ("onecycle", 0.4): (0.88, 0.88),
+    }
+    for (scheduler, lr), (test, val) in plan.items():
+        for seed in range(2):
+            write_run(
+                folder / f"{scheduler}-{lr}-{seed}",
+                scheduler=scheduler,
+                seed=seed,
+                accuracy=test + 0.001 * seed,
+                val_accuracy=val,
+                diverged_at=50 if (scheduler, lr, seed) == ("cosine", 0.4, 1) else None,
+                changes={"optimizer.lr": lr},
+            )
+
+
+def test_the_peak_lr_is_chosen_on_validation(tmp_path: Path) -> None:
+    lr_sweep(tmp_path)
+    analysis = analysed(tmp_path)
+    assert dict(zip(analysis.summary["strategy"], analysis.summary["lr"], strict=True)) == {
+        "cosine": 0.2,
+        "onecycle": 0.4,
+    }
+    assert len(analysis.runs) == 12
+    assert len(analysis.chosen) == 4
+    assert analysis.sensitivity is not None
+    table = analysis.sensitivity.set_index(["strategy", "lr"])
+    assert table.loc[("cosine", 0.4), "score"] == pytest.approx((0.85 + 0.1) / 2)
+    assert table.loc[("cosine", 0.4), "num_diverged"] == 1
+    assert table["edge"].sum() == 1
+    words = verdict(analysis)
+    assert any("(cosine 0.2, onecycle 0.4), on the very seeds" in r for r in words.remarks)
+    assert any("so maybe better beyond: onecycle (0.4)." in r for r in words.remarks)
+    grid = tables.sensitivity(analysis)
+    assert grid is not None
+    assert grid.headers == ("strategy", "lr=0.1", "lr=0.2", "lr=0.4")
+    assert grid.rows[0] == ("cosine", "95.05 %", "90.05 % ◂", "47.50 % ×1")
+
+
+def test_the_metric_can_be_validation(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", accuracy=0.9, val_accuracy=0.7)
+    write_run(tmp_path / "b", accuracy=0.8, val_accuracy=0.75, scheduler="plateau")
+    words = told(tmp_path, metric="val_accuracy")
+    assert words.headline.startswith(
+        "Exploratory: plateau has the highest mean validation accuracy, 75.00 %"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metric": "test_acuracy"}, "metric=test_acuracy is not one of test_accuracy, val_"),
+        ({"margin": 0.0}, "margin=0 must lie between 0 and 100 points"),
+        ({"margin": math.nan}, "margin=nan must lie between 0 and 100 points"),
+        ({"chance": 1.0}, "chance=1.0 must lie from 0 to below 1"),
+        ({"seed": -1}, "seed=-1 must be a whole number from 0"),
+        ({"targets": ()}, "targets is empty"),
+        ({"targets": ("150%",)}, "target 150% must be a share of the way such as 90% or"),
+        ({"targets": ("soon",)}, "target soon must be a share of the way such as 90% or"),
+    ],
+)
+def test_settings_without_meaning_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**settings)
+
+
+def test_planted_nulls_are_rarely_called_differences(tmp_path: Path) -> None:
+    """Four equal strategies, 10 seeds, 60 studies: at most 5 % of them may claim a difference."""
+    write_sweep(tmp_path, {name: [0.9] * 10 for name in ("cosine", "onecycle", "plateau", "rex")})
+    (group,), _ = split(read([tmp_path]).runs)
+    false = 0
+    for study in range(60):
+        generator = np.random.default_rng(study)
+        seeds = generator.normal(0.9, 0.005, 10)  # what the strategies share
+        for member in group.members:
+            accuracy = seeds[member.run.seed] + generator.normal(0, 0.005)
+            member.run.result["test_accuracy"] = accuracy  # type: ignore[index]
+        false += any("beats" in f for f in analyse(group, Settings()).pairs["finding"])
+    assert false <= 6  # 3 expected at most; more than 6 has probability below 4 %
