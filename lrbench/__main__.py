@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -15,9 +15,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from lrbench import command_line, run_folder
+from lrbench import command_line, display, run_folder, sweep
 from lrbench.resume_policy import resume
-from lrbench.run import DivergedRun, run
+from lrbench.run import DivergedRun, Stopped, run
 
 log = logging.getLogger(__name__)
 _full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -31,28 +31,48 @@ MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError, Diverge
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def task(cfg: DictConfig) -> dict[str, Any]:
-    """Train one run in the folder that Hydra made for it."""
+def task(cfg: DictConfig) -> float | None:
+    """Train one run in the folder that Hydra made for it; its last validation loss."""
     hydra_config: Any = HydraConfig.get()
+    in_sweep = hydra_config.mode is RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
+    if in_sweep:
+        display.quiet()
     try:
         if cfg.resume is not None:
             asked = cfg if command_line.changes_on_resume(hydra_config.overrides.task) else None
             cfg = resume(folder, asked, cfg.resume_policy)
             hydra_config = run_folder.recorded(folder, "hydra").hydra
-        return run(cfg, folder, hydra_config)
+        result = run(cfg, folder, hydra_config, rerun=cfg.get("rerun"), show=not in_sweep)
+        return cast("float | None", result["val_loss"])
+    except DivergedRun as error:
+        if in_sweep:  # a result like any other
+            log.info(str(error))
+            return None
+        raise _told(error) from error
     except MISTAKES as error:
-        if (
-            HydraConfig.get().mode is RunMode.MULTIRUN
-        ):  # the sweep goes on; Hydra raises it at the end
-            log.error(command_line.explain(error))
-            raise
+        if in_sweep:
+            _failed(command_line.explain(error))
+            return None
         run_folder.sweep_away(folder)
-        if _full_error:
-            raise
-        sys.exit(f"lrbench: {command_line.explain(error)}")
+        raise _told(error) from error
+    except Exception as error:
+        if in_sweep:
+            _failed(f"{type(error).__name__}: {command_line.explain(error)}")
+            return None
+        raise
+
+
+def _failed(reason: str) -> None:
+    """Leave a sweep's failed job to its log, whose last line tells, and let the others go on."""
+    log.error(reason, exc_info=True)
+
+
+def _told(error: BaseException) -> BaseException:
+    """What ends the process with one line, or with the traceback where that is asked for."""
+    return error if _full_error else SystemExit(f"lrbench: {command_line.explain(error)}")
 
 
 def main() -> None:
@@ -61,10 +81,15 @@ def main() -> None:
     try:
         sys.argv[1:] = command_line.prepare(sys.argv[1:])
         task()
-    except MISTAKES as error:
-        if _full_error:
-            raise
-        sys.exit(f"lrbench: {command_line.explain(error)}")
+    except (KeyboardInterrupt, Stopped) as stop:
+        sweep.abandon()
+        sys.exit(stop.code if isinstance(stop, Stopped) else 130)
+    except Exception as error:
+        sweep.conclude()
+        raise (_told(error) if isinstance(error, MISTAKES) else error) from error
+    failures = sweep.conclude()
+    if failures:
+        sys.exit(f"lrbench: {len(failures)} of the sweep's runs did not complete")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,12 @@ from lrbench.checks import nearest
 from lrbench.config import ConfigError, flatten
 
 STEERING = tuple(f"{key}=" for key in run_folder.STEERING)
+LAUNCHERS = {  # and the extras that bring them
+    "joblib": "joblib",
+    "submitit_local": "submitit",
+    "submitit_slurm": "submitit",
+    "ray": "ray",
+}
 GROUPS = ("model", "dataset", "optimizer", "scheduler", "trainer", "experiment")
 
 
@@ -37,14 +43,16 @@ def prepare(argv: Sequence[str]) -> list[str]:
     resumed = [a.partition("=")[2] for a in plain if a.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
         return _resume(arguments, plain, resumed[-1])
-    if not {"-m", "--multirun"} & set(arguments):
-        return arguments
     overrides = OverridesParser.create().parse_overrides(plain)
-    given = {override.key_or_group for override in overrides}
+    given = {override.key_or_group: override for override in overrides}
     swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
-    if "hydra.sweep.dir" not in given and "experiment" not in swept:
+    # An experiment may be a sweep by itself, with a folder of its own: that is its YAML's affair
+    # until more than its name is given.
+    settings = [key for key in given if not key.startswith(("hydra", *run_folder.STEERING))]
+    sweeps = {"-m", "--multirun"} & set(arguments) or "experiment" in given
+    if sweeps and settings != ["experiment"] and "hydra.sweep.dir" not in given:
         arguments.append(f"hydra.sweep.dir={shlex.quote(sweep_dir(overrides))}")
-    if "hydra.sweep.subdir" not in given:
+    if sweeps and set(swept) - {"scheduler", "seed"} and "hydra.sweep.subdir" not in given:
         arguments.append(f"hydra.sweep.subdir={shlex.quote(sweep_subdir(swept))}")
     return arguments
 
@@ -69,8 +77,9 @@ def changes_on_resume(overrides: Sequence[str]) -> bool:
 
 
 def sweep_dir(overrides: Sequence[Override]) -> str:
-    """``outputs/sweep-<fixed choices>-<hash of the command>``."""
-    settings = [o for o in overrides if not o.key_or_group.startswith("hydra")]
+    """``outputs/sweep-<fixed choices>-<hash of the settings>``."""
+    steering = ("hydra", *run_folder.STEERING)
+    settings = [o for o in overrides if not o.key_or_group.startswith(steering)]
     digest = hashlib.sha256("\n".join(sorted(o.input_line or "" for o in settings)).encode())
     fixed = [
         str(o.value())
@@ -117,6 +126,11 @@ def explain(error: BaseException) -> str:
 
 def _missing_choice(asked: str, options: Sequence[str]) -> str:
     group, _, choice = asked.rpartition("/")
+    if group == "hydra/launcher" and choice in LAUNCHERS:
+        return f"{group}={choice} is not installed: pip install 'lrbench[{LAUNCHERS[choice]}]'"
+    while group.count("/") and group.split("/")[0] in GROUPS:  # keras/cosine is of scheduler
+        group, _, folder = group.rpartition("/")
+        choice = f"{folder}/{choice}"
     known = [option for option in options if not option.startswith("_")]
     return f"{group}={choice}: no such {group}{nearest(choice, known)} ({', '.join(known)})"
 

@@ -32,6 +32,13 @@ class ConsoleHandler(logging.Handler):
             self.handleError(record)
 
 
+def quiet() -> None:
+    """Keep this run's messages off the console; its log has them, and a sweep tells its own."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, ConsoleHandler):
+            handler.setLevel(logging.CRITICAL + 1)
+
+
 class Display:
     """The progress of one run. In a pipe, one line per evaluation and at least one per 30 s.
 
@@ -39,9 +46,12 @@ class Display:
         total_steps: updates of the whole run.
         start_step: updates already taken when this process began.
         batch_size: images per update.
+        live: whether there may be a bar, where there is a terminal.
     """
 
-    def __init__(self, *, total_steps: int, start_step: int, batch_size: int) -> None:
+    def __init__(
+        self, *, total_steps: int, start_step: int, batch_size: int, live: bool = True
+    ) -> None:
         self._total = total_steps
         self._start = start_step
         self._batch_size = batch_size
@@ -52,7 +62,7 @@ class Display:
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             _Numbers(table_column=Column(no_wrap=True)),
-            disable=not get_console().is_terminal,
+            disable=not (live and get_console().is_terminal),
             transient=True,
             expand=True,
         )

@@ -44,13 +44,22 @@ class Stopped(SystemExit):
         super().__init__(128 + signum)
 
 
-def run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
+def run(
+    cfg: DictConfig,
+    folder: Path,
+    hydra: DictConfig,
+    *,
+    rerun: str | None = None,
+    show: bool = True,
+) -> dict[str, Any]:
     """Train what `cfg` describes in `folder`, or finish what was begun there.
 
     Args:
         cfg: the composed config.
         folder: the run folder; it exists.
         hydra: Hydra's own config, for the names of the choices and for `.hydra/`.
+        rerun: ``"failed"`` trains a diverged run again, from the start.
+        show: whether to show a progress bar; a sweep shows its own.
 
     Returns:
         The content of result.json.
@@ -63,12 +72,14 @@ def run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
     """
     handle = run_folder.lock(folder)
     try:
-        return _run(cfg, folder, hydra)
+        return _run(cfg, folder, hydra, rerun, show)
     finally:
         os.close(handle)
 
 
-def _run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
+def _run(
+    cfg: DictConfig, folder: Path, hydra: DictConfig, rerun: str | None, show: bool
+) -> dict[str, Any]:
     config = run_folder.plain_config(cfg)
     for key, value in config.items():
         if key not in KEYS:
@@ -81,8 +92,12 @@ def _run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
     dataset = build(cfg.dataset, "dataset")
     optimizer_spec = build(cfg.optimizer, "optimizer")
     model_spec = build(cfg.model, "model")
+    if rerun not in (None, "failed"):
+        raise ConfigError(f"rerun={rerun} must be null or failed")
     result = run_folder.finished(folder, config)
-    if result is not None:
+    if result is not None and rerun == "failed" and result["status"] == "diverged":
+        run_folder.start_over(folder)
+    elif result is not None:
         log.info("already done: %s (%s)", folder, result["status"])
         return result
 
@@ -134,6 +149,7 @@ def _run(cfg: DictConfig, folder: Path, hydra: DictConfig) -> dict[str, Any]:
             total_steps=loop.total_steps,
             start_step=loop.state.step,
             batch_size=settings.batch_size,
+            live=show,
         ) as display,
         Recorder(
             folder,

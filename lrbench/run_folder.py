@@ -22,7 +22,7 @@ from lrbench.config import flatten
 CHECKPOINT = "checkpoint.pt"
 RESULT = "result.json"
 LOG = "lrbench.log"
-STEERING = ("resume", "resume_policy")  # keys that only steer the command
+STEERING = ("resume", "resume_policy", "rerun")  # keys that only steer the command
 
 
 class FolderError(ValueError):
@@ -141,6 +141,27 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     }
     with atomic_write(folder / RESULT) as file:
         file.write(json.dumps(finite, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def start_over(folder: Path) -> None:
+    """Forget the run's result and checkpoint, so that it is trained from the start."""
+    for name in (RESULT, CHECKPOINT):
+        (folder / name).unlink(missing_ok=True)
+
+
+def last_error(folder: Path) -> str | None:
+    """The error that the run's log ends with, or None where it ends otherwise or is missing."""
+    try:
+        with (folder / LOG).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        if line.startswith("["):  # "[time] LEVEL message"; a traceback's lines follow it
+            _, mark, message = line.partition("] ERROR ")
+            return message if mark else None
+    return None
 
 
 def sweep_away(folder: Path) -> None:

@@ -18,6 +18,16 @@ def option(arguments: list[str], name: str) -> str:
 def test_a_single_run_is_left_alone() -> None:
     arguments = ["scheduler=onecycle", "trainer.length=5 epochs", "--cfg", "job"]
     assert prepare(arguments) == arguments
+    assert prepare([]) == []
+
+
+def test_an_experiment_names_its_own_folder_until_more_is_asked_for() -> None:
+    assert prepare(["experiment=four_way"]) == ["experiment=four_way"]
+    arguments = prepare(["experiment=four_way", "rerun=failed", "hydra/launcher=joblib"])
+    assert len(arguments) == 3
+    changed = prepare(["experiment=four_way", "dataset=mnist", "optimizer.lr=0.1,0.2"])
+    assert option(changed, "hydra.sweep.dir").startswith("outputs/sweep-four_way-mnist-")
+    assert "lr=${optimizer.lr},seed=${seed}" in option(changed, "hydra.sweep.subdir")
 
 
 def test_a_sweep_is_named_after_its_command_and_found_again() -> None:
@@ -26,14 +36,13 @@ def test_a_sweep_is_named_after_its_command_and_found_again() -> None:
     assert first.startswith("outputs/sweep-mnist-")
     assert option(prepare(command[:1] + command[:0:-1]), "hydra.sweep.dir") == first
     assert option(prepare([*command, "hydra.launcher.n_jobs=2"]), "hydra.sweep.dir") == first
+    assert option(prepare([*command, "rerun=failed"]), "hydra.sweep.dir") == first
     assert option(prepare([*command, "seed=7"]), "hydra.sweep.dir") != first
 
 
 @pytest.mark.parametrize(
     ("swept", "subdir"),
     [
-        (["seed=1,2"], "${hydra:runtime.choices.scheduler}/seed=${seed}"),
-        (["scheduler=a,b"], "${hydra:runtime.choices.scheduler}/seed=${seed}"),
         (
             ["optimizer.lr=0.1,0.2", "seed=range(3)"],
             "${hydra:runtime.choices.scheduler}/lr=${optimizer.lr},seed=${seed}",
@@ -46,11 +55,15 @@ def test_a_sweep_is_named_after_its_command_and_found_again() -> None:
             ["a.size=1,2", "b.size=1,2"],
             "${hydra:runtime.choices.scheduler}/a.size=${a.size},b.size=${b.size},seed=${seed}",
         ),
-        (["optimizer.lr=0.5"], "${hydra:runtime.choices.scheduler}/seed=${seed}"),
     ],
 )
 def test_every_swept_key_is_in_the_jobs_folder(swept: list[str], subdir: str) -> None:
     assert option(prepare(["--multirun", *swept]), "hydra.sweep.subdir") == subdir
+
+
+def test_scheduler_and_seed_alone_are_what_the_config_names_anyway() -> None:
+    arguments = prepare(["-m", "scheduler=a,b", "seed=1,2", "optimizer.lr=0.5"])
+    assert not any(a.startswith("hydra.sweep.subdir") for a in arguments)
 
 
 def test_the_users_own_folders_win() -> None:

@@ -1,0 +1,210 @@
+"""A sweep seen as a whole: its progress while it runs, and what is told and compared at its end.
+
+It watches run folders alone, so that it is the same for every launcher, wherever the jobs run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich import get_console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from lrbench import run_folder
+from lrbench.display import clock
+
+POLL_SECONDS = 0.5
+
+current: Sweep | None = None  # the sweep that this process has launched
+
+
+class Watch(Callback):
+    """Hydra's callback: begins to watch when a sweep is launched."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Note the sweep's folder and its number of jobs, and show its progress."""
+        global current
+        current = Sweep(Path(config.hydra.sweep.dir), number_of_jobs(config))
+        current.start()
+
+
+def number_of_jobs(config: DictConfig) -> int | None:
+    """How many jobs the sweep has; None where only the sweeper knows."""
+    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        return None
+    params = config.hydra.sweeper.get("params") or {}
+    given = [f"{key}={value}" for key, value in params.items()]
+    overrides = {
+        override.key_or_group: override
+        for override in OverridesParser.create().parse_overrides(
+            [*given, *config.hydra.overrides.task]
+        )
+    }
+    return math.prod(
+        sum(1 for _ in override.sweep_iterator())
+        for override in overrides.values()
+        if override.is_sweep_override()
+    )
+
+
+def conclude() -> dict[str, str]:
+    """End the sweep that this process launched, if any: its failures told, its runs compared.
+
+    Returns:
+        The runs that did not complete, and why.
+    """
+    if current is None:
+        return {}
+    current.finish()
+    failures = current.failures()
+    for name, reason in failures.items():
+        _say(f"{name}  {reason}", "bold yellow")
+    _compare(current.folder)
+    folder = current.folder
+    if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    _say(f"curves  tensorboard --logdir {shlex.quote(str(folder))}")
+    return failures
+
+
+def abandon() -> None:
+    """Stop watching a sweep that was interrupted."""
+    if current is not None:
+        current.finish()
+        _say("interrupted: the same command goes on with what is missing", "bold yellow")
+
+
+def _say(line: str, style: str = "") -> None:
+    get_console().print(Text(line, style=style), soft_wrap=True)
+
+
+def _compare(folder: Path) -> None:
+    from lrbench.compare import compare
+    from lrbench.compare.terminal import show
+
+    try:
+        show(compare([folder]), get_console())
+    except (ValueError, OSError) as error:
+        _say(f"no comparison: {' '.join(str(error).split())}", "bold yellow")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: ``completed``, ``diverged`` or ``failed``, and a line on it."""
+
+    status: str
+    text: str
+
+
+class Sweep:
+    """The runs of one sweep folder.
+
+    Args:
+        folder: the sweep folder; need not exist yet.
+        num_jobs: runs that will be done at the end, or None.
+    """
+
+    def __init__(self, folder: Path, num_jobs: int | None) -> None:
+        self.folder = folder
+        self.num_jobs = num_jobs
+        ended = {name: outcome for name, outcome in _runs(folder) if outcome is not None}
+        # A failed run is tried again; a diverged one is a result.
+        self.outcomes = {name: o for name, o in ended.items() if o.status != "failed"}
+        self._done_before = len(self.outcomes)
+        self._began = time.time()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        """Watch in the background: a live line in a terminal, a line per run in a pipe."""
+        if self._done_before:
+            _say(f"{self._done_before} runs are done already in {self.folder}")
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Stop watching, after a last look."""
+        self._stop.set()
+        self._thread.join()
+
+    def failures(self) -> dict[str, str]:
+        """Runs that diverged or failed, and why."""
+        return {
+            n: f"{o.status}: {o.text}" for n, o in self.outcomes.items() if o.status != "completed"
+        }
+
+    def _watch(self) -> None:
+        with Progress(
+            TextColumn("[bold]sweep"),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            TextColumn("{task.fields[line]}", table_column=Column(no_wrap=True)),
+            disable=not get_console().is_terminal,
+            transient=True,
+            expand=True,
+        ) as bar:
+            task = bar.add_task("", total=self.num_jobs, line="")
+            stopping = False
+            while True:
+                running = 0
+                for name, outcome in _runs(self.folder, changed_since=self._began):
+                    if outcome is None:
+                        running += 1
+                    elif self.outcomes.get(name) != outcome:
+                        self.outcomes[name] = outcome
+                        style = "" if outcome.status == "completed" else "bold yellow"
+                        _say(f"{name}  {outcome.status}  {outcome.text}", style)
+                bar.update(task, completed=len(self.outcomes), line=self._line(running))
+                if stopping:
+                    return
+                stopping = self._stop.wait(POLL_SECONDS)
+
+    def _line(self, running: int) -> str:
+        done, failed = len(self.outcomes), len(self.failures())
+        parts = [f"{done}/{self.num_jobs or '?'} done", f"{running} running"]
+        if failed:
+            parts.append(f"{failed} failed")
+        if self.num_jobs and done > self._done_before:
+            each = (time.time() - self._began) / (done - self._done_before)
+            parts.append(f"{clock(each * (self.num_jobs - done))} left")
+        return "  ".join(parts)
+
+
+def _runs(folder: Path, changed_since: float = 0.0) -> Iterator[tuple[str, Outcome | None]]:
+    """Each run folder's name and how its run ended; None for one that has not."""
+    for root, subfolders, files in os.walk(folder):
+        subfolders.sort()
+        if run_folder.RESULT not in files and run_folder.LOG not in files:
+            continue
+        subfolders.clear()
+        path = Path(root)
+        newest = run_folder.RESULT if run_folder.RESULT in files else run_folder.LOG
+        try:
+            if (path / newest).stat().st_mtime >= changed_since:
+                yield path.relative_to(folder).as_posix(), _outcome(path, newest)
+        except (OSError, ValueError, KeyError):  # removed or damaged meanwhile: the report tells
+            continue
+
+
+def _outcome(path: Path, newest: str) -> Outcome | None:
+    if newest == run_folder.LOG:
+        error = run_folder.last_error(path)
+        return None if error is None else Outcome("failed", error)
+    result = json.loads((path / run_folder.RESULT).read_text())
+    if result["status"] == "completed":
+        accuracy, seconds = result["test_accuracy"], clock(result["seconds"])
+        return Outcome("completed", f"test accuracy {accuracy:.2%} in {seconds}")
+    where = result["diverged_at"]
+    return Outcome(result["status"], f"at update {where['step']}, lr {where['lr']:.4g}")

@@ -1,0 +1,184 @@
+"""Sweeps: what is told, what is done again, and that every launcher trains the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from lrbench import run_folder, sweep
+
+REPOSITORY = Path(__file__).parents[1]
+ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+QUICK = ["model=mlp", "trainer.length=2 epochs", "hydra.sweep.dir=sweep"]
+FOUR = ["-m", "scheduler=cosine,onecycle", "seed=0,1", *QUICK]
+
+
+def lrbench(*arguments: str, cwd: Path, code: int = 0, **env: str) -> str:
+    command = [sys.executable, "-m", "lrbench", *arguments]
+    done = subprocess.run(
+        command, cwd=cwd, env={**ENV, **env}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("result.json"))
+
+
+@pytest.fixture(scope="module")
+def basic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A sweep of four quick runs by Hydra's own launcher: its folder, and what it printed."""
+    cwd = tmp_path_factory.mktemp("basic")
+    return cwd / "sweep", lrbench(*FOUR, cwd=cwd)
+
+
+def test_a_sweep_tells_each_run_and_ends_in_a_comparison(basic: tuple[Path, str]) -> None:
+    folder, said = basic
+    for name in names(folder):
+        assert f"{name}  completed  test accuracy" in said
+    assert len(names(folder)) == 4
+    assert "updates of 64 images" not in said  # the runs' own words are in their logs
+    assert "updates of 64 images" in (folder / "cosine" / "seed=0" / "lrbench.log").read_text()
+    assert said.rstrip().splitlines()[-1] == "curves  tensorboard --logdir sweep"
+    assert "strategy" in said
+    for made in ("report.html", "report.md", "runs.csv", "summary.csv", "summary.tex"):
+        assert (folder / made).stat().st_size > 0
+    assert list((folder / "plots").glob("*.png"))
+
+
+def same_runs(folder: Path, other: Path) -> None:
+    assert names(folder) == names(other)
+    for name in names(folder):
+        assert history(folder / name) == history(other / name), name
+
+
+def test_joblib_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    said = lrbench(*FOUR, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
+    assert "cosine/seed=0  completed" in said
+    assert "report  sweep/report.html" in said
+    same_runs(basic[0], tmp_path / "sweep")
+
+
+def test_submitit_on_this_machine_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    lrbench(*FOUR, "hydra/launcher=submitit_local", cwd=tmp_path)
+    same_runs(basic[0], tmp_path / "sweep")
+
+
+def test_ray_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    lrbench(*FOUR, "hydra/launcher=ray", cwd=tmp_path)
+    same_runs(basic[0], tmp_path / "sweep")
+
+
+def test_slurm_gets_one_array_of_all_jobs(tmp_path: Path) -> None:
+    """No cluster here: an `sbatch` of our own keeps the script that it is handed."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool, line in (("sbatch", f'cp "$1" {tmp_path}/script; exit 3'), ("srun", "true")):
+        (tools / tool).write_text(f"#!/bin/sh\n{line}\n")
+        (tools / tool).chmod(0o755)
+    command = [sys.executable, "-m", "lrbench", *FOUR, "hydra/launcher=submitit_slurm"]
+    command += ["hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=90"]
+    env = {**ENV, "PATH": f"{tools}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+    assert done.returncode != 0
+    script = (tmp_path / "script").read_text()
+    assert "#SBATCH --array=0-3%" in script
+    assert "#SBATCH --partition=gpu" in script
+    assert "#SBATCH --time=90" in script
+    assert "#SBATCH --job-name=lrbench" in script
+
+
+def test_failures_are_told_and_stop_nothing(tmp_path: Path) -> None:
+    arguments = ["-m", "scheduler=cosine", "optimizer.lr=0.1,1e30", "trainer.batch_size=64,5000"]
+    said = lrbench(*arguments, *QUICK, cwd=tmp_path, code=1)
+    assert "lrbench: 3 of the sweep's runs did not complete" in said
+    diverged = r"^cosine/lr=1e\+30,batch_size=64,seed=0  diverged at update \d, lr "
+    assert re.search(diverged, said, re.MULTILINE)
+    failed = "cosine/lr=0.1,batch_size=5000,seed=0"
+    assert f"{failed}  failed trainer.batch_size=5000 must be between 1 and the number" in said
+    assert "cosine/lr=0.1,batch_size=64,seed=0  completed" in said
+    report = (tmp_path / "sweep" / "report.md").read_text()
+    assert "batch_size=5000" in report
+    assert "must be between 1 and the number of training images" in report
+
+
+def test_rerun_failed_trains_the_diverged_again_and_nothing_else(tmp_path: Path) -> None:
+    arguments = ["-m", "scheduler=cosine", "optimizer.lr=0.1,1e30", *QUICK]
+    lrbench(*arguments, cwd=tmp_path, code=1)
+    folder = tmp_path / "sweep" / "cosine"
+    good, bad = folder / "lr=0.1,seed=0", folder / "lr=1e+30,seed=0"
+    times = [(f / "result.json").stat().st_mtime_ns for f in (good, bad)]
+    lrbench(*arguments, cwd=tmp_path, code=1)  # a divergence is a result: nothing to do
+    assert [(f / "result.json").stat().st_mtime_ns for f in (good, bad)] == times
+    lrbench(*arguments, "rerun=failed", cwd=tmp_path, code=1)
+    again = [(f / "result.json").stat().st_mtime_ns for f in (good, bad)]
+    assert again[0] == times[0]
+    assert again[1] > times[1]
+
+
+def test_a_sweep_that_is_cut_and_repeated_equals_one_that_was_not(
+    basic: tuple[Path, str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "lrbench", *FOUR]
+    process = subprocess.Popen(command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("cosine/seed=1  completed"):
+            process.send_signal(signal.SIGINT)
+            break
+    process.communicate()
+    assert process.returncode == 130
+    done = names(tmp_path / "sweep")
+    assert 2 <= len(done) < 4
+    times = {n: (tmp_path / "sweep" / n / "result.json").stat().st_mtime_ns for n in done}
+    said = lrbench(*FOUR, cwd=tmp_path)
+    assert f"{len(done)} runs are done already in sweep" in said
+    for name, modified in times.items():
+        assert (tmp_path / "sweep" / name / "result.json").stat().st_mtime_ns == modified
+    same_runs(basic[0], tmp_path / "sweep")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "jobs"),
+    [
+        (["scheduler=cosine,onecycle", "seed=range(5)"], 10),
+        (["seed=0", "optimizer.lr=0.1,0.2,0.3"], 3),
+        (["experiment=four_way"], 20),
+        (["experiment=four_way", "seed=1,2"], 8),
+        (["seed=3"], 1),
+    ],
+)
+def test_number_of_jobs(overrides: list[str], jobs: int) -> None:
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        fixed = [o for o in overrides if o.startswith("experiment=")]
+        cfg = compose("config", fixed, return_hydra_config=True)
+    cfg.hydra.overrides.task = overrides
+    assert sweep.number_of_jobs(cfg) == jobs
+
+
+def test_a_damaged_run_does_not_stop_the_watch(tmp_path: Path) -> None:
+    for name, text in (("a", "{"), ("b", json.dumps({"status": "completed"}))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / run_folder.RESULT).write_text(text)
+    watched = sweep.Sweep(tmp_path, 2)
+    assert watched.outcomes == {}
