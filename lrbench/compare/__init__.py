@@ -39,13 +39,21 @@ def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -
     Args:
         dirs: folders of runs, of one sweep or several.
         output: where to write; the first of `dirs` if None.
-        settings: see `lrbench.compare.analysis.Settings` (metric, margin, targets, seed, ...).
+        settings: see `lrbench.compare.settings.Settings` (metric, margin, targets, seed, ...).
 
     Raises:
         ValueError: there is no finished run, a folder is missing, or a setting has no meaning.
         OSError: the report cannot be written.
     """
-    from lrbench.compare.analysis import Settings, analyse
+    from lrbench.compare.find import find
+    from lrbench.compare.settings import Settings
+
+    checked = Settings(**settings)
+    folders = [Path(folder) for folder in dirs]
+    run_folders = find(folders)
+
+    # Half a second of imports, only once there is something to compare.
+    from lrbench.compare.analysis import analyse
     from lrbench.compare.groups import split
     from lrbench.compare.heat_map import heat_map
     from lrbench.compare.plots import draw
@@ -53,9 +61,7 @@ def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -
     from lrbench.compare.report import Report, Section, write
     from lrbench.compare.verdict import verdict
 
-    checked = Settings(**settings)
-    folders = [Path(folder) for folder in dirs]
-    found = read(folders)
+    found = read(run_folders)
     groups, notes = split(found.runs, checked.vary)
     analyses = [analyse(group, checked) for group in groups]
 

@@ -13,9 +13,10 @@ import pandas as pd
 
 from lrbench import palette
 from lrbench.compare import figure
-from lrbench.compare.analysis import METRICS, Analysis
+from lrbench.compare.analysis import Analysis
 from lrbench.compare.figure import Picture
 from lrbench.compare.groups import LR, number
+from lrbench.compare.settings import METRICS
 
 MAX_CELLS = 600  # of all panels together; smaller cells could not hold their numbers
 

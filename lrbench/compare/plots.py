@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from lrbench import palette
 from lrbench.compare import figure
-from lrbench.compare.analysis import METRICS, Analysis
+from lrbench.compare.analysis import Analysis
 from lrbench.compare.figure import Look, Picture, new_figure
 from lrbench.compare.groups import number
+from lrbench.compare.settings import METRICS
 from lrbench.compare.verdict import p_value, points
 
 MAX_SINGLE_RUNS = 20  # faint curves per strategy; more would be a blot

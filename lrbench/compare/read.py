@@ -1,4 +1,4 @@
-"""From folders to runs: find the run folders, read what they hold, name what cannot be used.
+"""From run folders to runs: read what they hold, name what cannot be used.
 
 Nothing here raises for what a run folder contains: a damaged, foreign or unfinished run becomes a
 `Problem`, and the rest goes on. Only result.json, history.csv and `.hydra/` are read, so neither
@@ -11,7 +11,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lrbench import run_folder
+from lrbench.compare.find import CompareError
 from lrbench.config import flatten
 
 COLUMNS = (
@@ -36,10 +37,6 @@ NUMBERS = (
 )  # fmt: skip
 # libyaml's loader is ten times as fast as the one in Python.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class CompareError(ValueError):
-    """Nothing can be compared, and why, in one line."""
 
 
 class _Unusable(Exception):
@@ -90,14 +87,14 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
 
 
-def read(folders: Sequence[Path]) -> Found:
-    """Read every run folder in or below `folders`.
+def read(run_folders: Sequence[tuple[Path, str]]) -> Found:
+    """Read the run folders that `find` found.
 
     Raises:
-        CompareError: a folder does not exist, or none holds a run.
+        CompareError: none holds a finished run.
     """
     found = Found()
-    for path, name in _run_folders(folders):
+    for path, name in run_folders:
         try:
             run = _read_run(path, name, found)
         except _Unusable as error:
@@ -108,39 +105,10 @@ def read(folders: Sequence[Path]) -> Found:
             if run is not None:
                 found.runs.append(run)
     if not found.runs:
-        where = ", ".join(map(str, folders))
-        others = found.unfinished + found.problems
-        if not others:
-            raise CompareError(
-                f"no runs in {where}: a run folder holds result.json and .hydra/config.yaml"
-            )
+        others = [*found.unfinished, *found.problems]
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        raise CompareError(f"no finished run in {where} ({others[0]}{more})")
+        raise CompareError(f"no finished run ({others[0]}{more})")
     return found
-
-
-def _run_folders(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """Each run folder once, in the order of the names, with a name for people."""
-    seen: set[Path] = set()
-    labels = [folder.name or str(folder.resolve().name) for folder in folders]
-    unique = len(set(labels)) == len(labels)
-    for folder, label in zip(folders, labels, strict=True):
-        if not folder.is_dir():
-            what = "is a file, not a folder" if folder.exists() else "does not exist"
-            raise CompareError(f"{folder} {what}")
-        prefix = "" if len(folders) == 1 else f"{label if unique else folder}/"
-        for root, subfolders, files in os.walk(folder):
-            subfolders.sort()
-            hydra = ".hydra" in subfolders and os.path.isfile(f"{root}/.hydra/config.yaml")
-            if run_folder.RESULT not in files and not hydra:
-                continue
-            subfolders.clear()  # a run holds no runs
-            path = Path(root)
-            real = path.resolve()
-            if real not in seen:
-                seen.add(real)
-                below = path.relative_to(folder).as_posix()
-                yield path, prefix + (below if below != "." else label)
 
 
 def _read_run(path: Path, name: str, found: Found) -> Run | None:

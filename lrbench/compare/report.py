@@ -119,7 +119,8 @@ def runs_table(report: Report) -> pd.DataFrame:
             rows.append(
                 pd.DataFrame([{"folder": p.name, "status": status, "reason": p.what} for p in told])
             )
-    return pd.concat(rows, ignore_index=True)
+    whole = {"seed": "Int64", "steps": "Int64"}  # whole numbers also where some are missing
+    return pd.concat([row.astype({k: v for k, v in whole.items() if k in row}) for row in rows])
 
 
 def _with_group(section: Section, table: pd.DataFrame) -> pd.DataFrame:

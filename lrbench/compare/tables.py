@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.compare.analysis import METRICS, REFERENCE, Analysis
+from lrbench.compare.analysis import REFERENCE, Analysis
 from lrbench.compare.groups import number
+from lrbench.compare.settings import METRICS
 from lrbench.compare.verdict import p_value, percent, points, span
 
 NOTHING = "–"

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.compare.analysis import METRICS, REFERENCE, Analysis
+from lrbench.compare.analysis import REFERENCE, Analysis
 from lrbench.compare.groups import abridge, number
+from lrbench.compare.settings import METRICS
 from lrbench.compare.statistics import (
     ALPHA,
     ENOUGH_SEEDS,
