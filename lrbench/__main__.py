@@ -54,20 +54,21 @@ def task(cfg: DictConfig) -> float | None:
         raise _told(error) from error
     except MISTAKES as error:
         if in_sweep:
-            _failed(command_line.explain(error))
-            return None
+            return _failed(folder, cfg, command_line.explain(error))
         run_folder.sweep_away(folder)
         raise _told(error) from error
     except Exception as error:
         if in_sweep:
-            _failed(f"{type(error).__name__}: {command_line.explain(error)}")
-            return None
+            return _failed(folder, cfg, f"{type(error).__name__}: {command_line.explain(error)}")
         raise
 
 
-def _failed(reason: str) -> None:
-    """Leave a sweep's failed job to its log, whose last line tells, and let the others go on."""
-    log.error(reason, exc_info=True)
+def _failed(folder: Path, cfg: DictConfig, reason: str) -> float | None:
+    """Leave a sweep's failed job to its folder, for the report, and let the others go on."""
+    log.error(reason, exc_info=True)  # the log's last line tells why
+    if not (folder / ".hydra").exists():
+        run_folder.write_config(folder, cfg, HydraConfig.get())  # type: ignore[arg-type]
+    return None
 
 
 def _told(error: BaseException) -> BaseException:
@@ -79,15 +80,18 @@ def main() -> None:
     """Run Hydra; a mistake is one line on stderr and exit code 1, HYDRA_FULL_ERROR=1 shows all."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # make Hydra hand exceptions on instead of printing them
     try:
-        sys.argv[1:] = command_line.prepare(sys.argv[1:])
-        task()
+        try:
+            sys.argv[1:] = command_line.prepare(sys.argv[1:])
+            task()
+        finally:
+            # Not when interrupted: the same command will go on with the sweep, and conclude it.
+            interrupted = isinstance(sys.exception(), KeyboardInterrupt | Stopped)
+            failures = {} if interrupted else sweep.conclude()
     except (KeyboardInterrupt, Stopped) as stop:
         sweep.abandon()
         sys.exit(stop.code if isinstance(stop, Stopped) else 130)
-    except Exception as error:
-        sweep.conclude()
-        raise (_told(error) if isinstance(error, MISTAKES) else error) from error
-    failures = sweep.conclude()
+    except MISTAKES as error:
+        raise _told(error) from error
     if failures:
         sys.exit(f"lrbench: {len(failures)} of the sweep's runs did not complete")
 

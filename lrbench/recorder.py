@@ -102,6 +102,10 @@ class Recorder:
         summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in values.items()])
         self._write_event(Event(step=step, summary=summary))
 
+    def add(self, summary: Summary) -> None:
+        """Write a summary that is no curve, such as those of `lrbench.hparams`."""
+        self._write_event(Event(summary=summary))
+
     def text(self, tag: str, step: int, text: str) -> None:
         """Write a line for TensorBoard's Text tab."""
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))

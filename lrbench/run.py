@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +19,7 @@ import lrbench
 from lrbench import run_folder
 from lrbench.checkpoint import load_checkpoint, save_checkpoint
 from lrbench.checks import nearest
-from lrbench.config import ConfigError, build
+from lrbench.config import ConfigError, build, flatten
 from lrbench.scheduler import lint
 from lrbench.signals import StopRequest
 
@@ -104,6 +105,7 @@ def _run(
     # torch takes seconds to import: not before everything that can be checked without it.
     import torch
 
+    from lrbench import hparams
     from lrbench.display import Display
     from lrbench.model import build_model
     from lrbench.recorder import Recorder
@@ -158,6 +160,12 @@ def _run(
             display=display,
         ) as recorder,
     ):
+        if checkpoint is None:
+            swept = [override.partition("=")[0] for override in hydra.overrides.task]
+            settings_shown = hparams.run_hparams(flatten(config), choices, swept)
+            recorder.add(hparams.experiment(settings_shown))
+            recorder.add(hparams.session_start(settings_shown, time.time()))
+            recorder.add(hparams.layout())
         try:
             test = loop.run(recorder=recorder, save=save, stop=stop)
         except Diverged as error:
@@ -168,8 +176,10 @@ def _run(
             log.info("%s: stopped after update %d of %d", name, loop.state.step, loop.total_steps)
             log.info("resume with: python -m lrbench resume=%s", shlex.quote(str(folder)))
             raise Stopped(stop.signum) from None
+        status = "completed" if diverged is None else "diverged"
+        recorder.add(hparams.session_end(status, time.time()))
     result = {
-        "status": "completed" if diverged is None else "diverged",
+        "status": status,
         "scheduler": str(choices.scheduler),
         "seed": seed,
         **outcome(loop.state, test, settings.batch_size),

@@ -143,6 +143,42 @@ def test_tensorboard_serves_the_curves(sweep: Path, tensorboard: str) -> None:
     assert [(step, np.float32(value)) for _, step, value in served] == expected
 
 
+def test_tensorboards_hparams_table_and_overlaid_charts_fill(sweep: Path, tensorboard: str) -> None:
+    request = urllib.request.Request(
+        f"{tensorboard}/plugin/hparams/session_groups",
+        data=json.dumps(
+            {
+                "startIndex": 0,
+                "sliceSize": 100,
+                "allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+                "colParams": [],
+            }
+        ).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    groups: list[Any] = []
+    for _ in range(150):
+        try:
+            with urllib.request.urlopen(request, timeout=5) as reply:
+                groups = json.load(reply)["sessionGroups"]
+        except OSError:
+            groups = []
+        if len(groups) == len(FOUR):
+            break
+        time.sleep(0.2)
+    found = {group["hparams"]["scheduler"]: group for group in groups}
+    assert set(found) == set(FOUR)
+    group = found["onecycle"]
+    assert (group["hparams"]["lr"], group["hparams"]["seed"]) == (0.1, 0.0)
+    (session,) = group["sessions"]
+    assert (session["name"], session["status"]) == ("onecycle/seed=0", "STATUS_SUCCESS")
+    result = json.loads((sweep / "onecycle" / "seed=0" / "result.json").read_text())
+    metrics = {value["name"]["tag"]: value["value"] for value in session["metricValues"]}
+    assert metrics["test/accuracy"] == pytest.approx(result["test_accuracy"])
+    layout = fetch(f"{tensorboard}/plugin/custom_scalars/layout")
+    assert "lr" in [chart["title"] for chart in layout["category"][0]["chart"]]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_the_resumed_run_is_bit_identical(
     tmp_path: Path, number: signal.Signals, code: int
