@@ -197,6 +197,7 @@ def _marks(strategies: list[str], pairs: pd.DataFrame) -> list[str]:
         "equivalent": "equivalent",
         "beats, equivalent": "equivalent",
         "identical": "identical",
+        "ahead": "behind, too few seeds",
     }
     return ["best"] + [names.get(against.get(s, ""), "not distinguishable") for s in strategies[1:]]
 

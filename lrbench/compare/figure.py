@@ -24,6 +24,7 @@ from lrbench.checkpoint import atomic_write
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 FONT_SIZE = 9.0  # points
+WIDTH = 7.2  # inches, of a picture with one panel
 LABEL_HEIGHT = 0.165  # inches from one direct label to the next
 
 STYLE: Any = {
@@ -70,6 +71,10 @@ class Picture:
     svg: str
 
 
+Drawing = tuple[Figure, str, str]
+"""A figure, its title (also its text alternative), and its caption."""
+
+
 def looks(strategies: Iterable[str]) -> dict[str, Look]:
     """The look of each strategy, palette's own; variants of one (``onecycle (…)``) vary it."""
     found: dict[str, Look] = {}
@@ -86,13 +91,15 @@ def looks(strategies: Iterable[str]) -> dict[str, Look]:
     return found
 
 
-def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` × `height` inches with `columns` axes side by side."""
+def new_figure(
+    width: float, height: float, columns: int = 1, rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` × `height` inches with `rows` × `columns` axes, in reading order."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.get_layout_engine().set(wspace=0.05)  # type: ignore[union-attr, call-arg]
-        axes = figure.subplots(1, columns, squeeze=False)
-    return figure, list(axes[0])
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(axes.flat)
 
 
 def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lrbench.compare.figure import Picture
 from lrbench.compare.groups import LR, number
 from lrbench.compare.settings import METRICS
 
+PANELS_ACROSS = 3
 MAX_CELLS = 600  # of all panels together; smaller cells could not hold their numbers
 
 
@@ -35,13 +37,20 @@ def heat_map(analyses: Sequence[Analysis], folder: Path) -> Picture | None:
     strategies = list(dict.fromkeys(table["strategy"]))
     panels = [table] if len(keys) == 1 else [table[table["strategy"] == s] for s in strategies]
     titles = [""] if len(keys) == 1 else strategies
-    row_values, column_values = (_ordered(table[key]) for key in (rows, columns))
-    low, high = table["score"].min(), table["score"].max()
+    row_values = strategies if rows == "strategy" else _ordered(table[rows])
+    column_values = _ordered(table[columns])
+    # One ruined cell must not make all others look alike: the lightest grey is for the bulk's end.
+    high, middle = table["score"].max(), table["score"].median()
+    low = max(table["score"].min(), high - 3 * (high - middle or high))
+    across = min(PANELS_ACROSS, len(panels))
+    down = math.ceil(len(panels) / across)
     width = 1.6 + max(2.0, 0.75 * len(column_values))
     height = 1.1 + max(0.8, 0.4 * len(row_values))
     with matplotlib.rc_context(figure.STYLE):
-        drawing, axes = figure.new_figure(width * len(panels), height, columns=len(panels))
-        for ax, panel, title in zip(axes, panels, titles, strict=True):
+        drawing, axes = figure.new_figure(width * across, height * down, across, down)
+        for ax in axes[len(panels) :]:
+            ax.set_visible(False)
+        for ax, panel, title in zip(axes, panels, titles, strict=False):
             grid = panel.pivot_table("score", rows, columns, aggfunc="mean", sort=False)
             grid = grid.reindex(index=row_values, columns=column_values)
             _panel(ax, grid, low, high)
@@ -69,24 +78,21 @@ def _cells(analyses: Sequence[Analysis]) -> pd.DataFrame:
 
 
 def _ordered(values: pd.Series) -> list[str]:
-    """Distinct values: by their number where they begin with one, else as they come."""
+    """Distinct values, the numbers in them in the order of numbers: resnet8 before resnet20."""
 
-    def leading(text: str) -> float:
+    def key(text: str) -> tuple[Any, ...]:
         try:
-            return float(text.split()[0].rstrip("%"))
+            return (0, float(text.split()[0].rstrip("%")), text)
         except (ValueError, IndexError):
-            return math.nan
+            parts = re.split(r"(\d+)", text)
+            return (1, *(int(p) if p.isdecimal() else p for p in parts))
 
-    distinct = list(dict.fromkeys(values))
-    numbers = [leading(value) for value in distinct]
-    if any(math.isnan(n) for n in numbers):
-        return distinct
-    return [value for _, value in sorted(zip(numbers, distinct, strict=True))]
+    return sorted(dict.fromkeys(values), key=key)
 
 
 def _panel(ax: Any, grid: pd.DataFrame, low: float, high: float) -> None:
     span = high - low or 1.0
-    ax.imshow(grid, cmap="Greys", vmin=low - 0.15 * span, vmax=high + 0.6 * span, aspect="auto")
+    ax.imshow(grid, cmap="Greys", vmin=low, vmax=high + 1.5 * span, aspect="auto")
     ax.grid(False)
     ax.set_xticks(range(grid.shape[1]), grid.columns)
     ax.set_yticks(range(grid.shape[0]), grid.index)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +99,7 @@ def read(run_folders: Sequence[tuple[Path, str]]) -> Found:
         except _Unusable as error:
             found.problems.append(Problem(name, str(error)))
         except OSError as error:
-            found.problems.append(Problem(name, f"cannot be read ({error.strerror or error})"))
+            found.problems.append(Problem(name, f"cannot be read ({error.strerror}): set aside"))
         else:
             if run is not None:
                 found.runs.append(run)
@@ -117,7 +116,9 @@ def _read_run(path: Path, name: str, found: Found) -> Run | None:
         raise _Unusable("has no .hydra/config.yaml, so what it ran is unknown: set aside")
     config = _read_config(path)
     if not (path / run_folder.RESULT).is_file():
-        found.unfinished.append(Problem(name, _why_unfinished(path)))
+        error = run_folder.last_error(path)
+        why = "has no result.json: still running, or cut"
+        found.unfinished.append(Problem(name, f"failed: {error}" if error else why))
         return None
     result = _read_result(path)
     if result["status"] not in ("completed", "diverged"):
@@ -198,7 +199,7 @@ def _check_belongs_together(path: Path, config: dict[str, Any], result: dict[str
     recorded = result.get("fingerprint")
     if recorded is None:
         return
-    plain = {key: value for key, value in config.items() if key != "resume"}
+    plain = {key: value for key, value in config.items() if key not in run_folder.STEERING}
     if run_folder.fingerprint(plain) == recorded:
         return
     try:  # OmegaConf reads some numbers otherwise, but takes milliseconds
@@ -255,23 +256,6 @@ def _read_choices(path: Path) -> dict[str, str]:
             break
         choices[key] = value
     return choices
-
-
-def _why_unfinished(path: Path) -> str:
-    """What the run's log says last, if that is an error."""
-    try:
-        with (path / run_folder.LOG).open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in reversed(lines):
-        _, mark, message = line.partition("] ERROR ")
-        if mark and line.startswith("["):
-            return f"failed: {message}"
-        if line.startswith("["):
-            break
-    return "has no result.json: still running, or cut"
 
 
 def _hashable(value: Any) -> Any:

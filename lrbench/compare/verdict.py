@@ -68,6 +68,7 @@ def _headline(analysis: Analysis) -> str:
     most = max(pair["num_pairs"] for pair in pairs)
     told = {
         "worse": "it beats ",
+        "behind, too few seeds": "ahead, though too few seeds can show it, of ",
         "equivalent": "equivalent to it: ",
         "identical": "identical to it: ",
         "not distinguishable": "not distinguishable from it: ",
