@@ -16,14 +16,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lrbench import command_line, display, run_folder, sweep
+from lrbench.config import CONF
 from lrbench.resume_policy import resume
 from lrbench.run import DivergedRun, Stopped, run
 
 log = logging.getLogger(__name__)
 _full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-_PACKAGE = Path(__file__).resolve().parent
-# An installed wheel carries conf/ inside the package; a checkout has it beside.
-CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
 
 
 # What a user can cause and mend; anything else is a bug and keeps its traceback.

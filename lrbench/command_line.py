@@ -49,12 +49,19 @@ def prepare(argv: Sequence[str]) -> list[str]:
     # An experiment may be a sweep by itself, with a folder of its own: that is its YAML's affair
     # until more than its name is given.
     settings = [key for key in given if not key.startswith(("hydra", *run_folder.STEERING))]
+    added: list[str] = []
     sweeps = {"-m", "--multirun"} & set(arguments) or "experiment" in given
     if sweeps and settings != ["experiment"] and "hydra.sweep.dir" not in given:
-        arguments.append(f"hydra.sweep.dir={shlex.quote(sweep_dir(overrides))}")
+        added.append(f"hydra.sweep.dir={shlex.quote(sweep_dir(overrides))}")
     if sweeps and set(swept) - {"scheduler", "seed"} and "hydra.sweep.subdir" not in given:
-        arguments.append(f"hydra.sweep.subdir={shlex.quote(sweep_subdir(swept))}")
-    return arguments
+        added.append(f"hydra.sweep.subdir={shlex.quote(sweep_subdir(swept))}")
+    return _insert(arguments, plain, added)
+
+
+def _insert(arguments: list[str], plain: list[str], added: list[str]) -> list[str]:
+    """`arguments` with `added` beside its overrides: argparse takes them in one stretch only."""
+    at = arguments.index(plain[0]) if plain else len(arguments)
+    return [*arguments[:at], *added, *arguments[at:]]
 
 
 def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
@@ -68,7 +75,7 @@ def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
         new = {override.key_or_group for override in parser.parse_overrides(changes)}
         made_with = parser.parse_overrides(list(OmegaConf.load(hidden / "overrides.yaml")))
         begun = [o.input_line or "" for o in made_with if o.key_or_group not in new]
-    return [*begun, *arguments, f"hydra.run.dir={shlex.quote(folder)}"]
+    return _insert(arguments, plain, [*begun, f"hydra.run.dir={shlex.quote(folder)}"])
 
 
 def changes_on_resume(overrides: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -13,6 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lrbench.checks import nearest
+
+_PACKAGE = Path(__file__).resolve().parent
+# An installed wheel carries conf/ inside the package; a checkout has it beside.
+CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
 
 
 class ConfigError(ValueError):
@@ -74,6 +79,20 @@ def build(node: Any, path: str) -> Any:
         raise
     except ValueError as error:
         raise ConfigError(f"{path}.{error}") from error
+
+
+def load(group: str, choice: str, **changes: Any) -> Any:
+    """Build ``conf/{group}/{choice}.yaml`` without a command line, with `changes` to its keys.
+
+    Raises:
+        ConfigError: a change does not fit.
+        hydra.errors.MissingConfigException: there is no such choice.
+    """
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        node = compose("config", [f"{group}={choice}"])[group]
+    return build({**OmegaConf.to_container(node, resolve=True), **changes}, group)  # type: ignore[dict-item]
 
 
 def locate(name: Any, path: str = "_target_") -> Any:

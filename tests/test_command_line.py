@@ -21,6 +21,15 @@ def test_a_single_run_is_left_alone() -> None:
     assert prepare([]) == []
 
 
+def test_what_is_added_stands_beside_the_overrides() -> None:
+    """argparse takes overrides in one stretch only, before or after the options."""
+    arguments = prepare(["-m", "seed=1,2", "lr=0.1,0.2", "--cfg", "job"])
+    assert arguments[0] == "-m"
+    assert all("=" in a for a in arguments[1:-2])
+    assert arguments[-2:] == ["--cfg", "job"]
+    assert prepare(["-m"])[0] == "-m"
+
+
 def test_an_experiment_names_its_own_folder_until_more_is_asked_for() -> None:
     assert prepare(["experiment=four_way"]) == ["experiment=four_way"]
     arguments = prepare(["experiment=four_way", "rerun=failed", "hydra/launcher=joblib"])

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lrbench.checks import require
-from lrbench.config import Call, ConfigError, build, flatten, locate
+from lrbench.config import Call, ConfigError, build, flatten, load, locate
 
 HERE = __name__
 
@@ -160,6 +160,15 @@ def test_what_a_call_refuses_is_told_with_its_place() -> None:
     call = build({"_target_": "lrbench.duration.parse"}, "thing")
     with pytest.raises(ConfigError, match=r"^thing: lrbench\.duration\.parse: 'x' is not a dur"):
         call("x")
+
+
+def test_load_builds_a_file_of_conf_with_changes() -> None:
+    scheduler = load("scheduler", "onecycle", pct_start="20%")
+    assert (type(scheduler).__name__, scheduler.pct_start) == ("OneCycle", "20%")
+    with pytest.raises(
+        ConfigError, match=r"scheduler\.pct_stat=1 is not a key of OneCycle.*pct_start"
+    ):
+        load("scheduler", "onecycle", pct_stat=1)
 
 
 def test_flatten() -> None:

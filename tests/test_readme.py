@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ COMMANDS = [
     if line.startswith("python -m lrbench")
 ]
 # Downloads, a GPU or files of the reader's own: these are composed, not run.
-NEEDS_DATA = ("experiment=", "dataset=imagefolder", "dataset=fashion_mnist")
+NEEDS_DATA = ("experiment=cifar10", "dataset=imagefolder", "dataset=fashion_mnist")
 
 
 def run(command: str, cwd: Path) -> str:
@@ -45,7 +46,9 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command: str, tmp_path: Path) -> None:
-    if any(word in command for word in NEEDS_DATA):
+    if "four_way" in command:  # 20 runs; tests/test_sweep.py has shorter ones
+        run(f"{command} trainer.length='2 steps' model=mlp 'seed=range(1)'", tmp_path)
+    elif "preview" not in command and any(word in command for word in NEEDS_DATA):
         assert "_target_: lrbench.trainer.Trainer" in run(f"{command} --cfg job", tmp_path)
     else:
         run(command, tmp_path)
@@ -63,6 +66,13 @@ def test_the_example_schedule_trains(tmp_path: Path) -> None:
     assert written == 2
     (command,) = re.findall(r"^python -m lrbench --config-dir .*$", README, re.MULTILINE)
     assert "square root 300" in run(command, tmp_path)
+
+
+def test_the_example_of_a_loop_of_ones_own_runs() -> None:
+    (code,) = [block for _, block in BLOCKS if "as_torch(" in block]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["optimizer"].param_groups[0]["lr"] == pytest.approx(0.1 / 25 / 1e4)
 
 
 def test_every_choice_is_named() -> None:

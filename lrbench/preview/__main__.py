@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lrbench import command_line, palette, run_folder
-from lrbench.config import ConfigError
+from lrbench.config import CONF, ConfigError
 from lrbench.preview.arguments import HELP, PICTURE_ENDINGS, Arguments, parse
 from lrbench.preview.compose import Choice, compose
 from lrbench.preview.curve import Curve, crowded, lay_out
@@ -25,7 +25,6 @@ from lrbench.preview.summary import notes, table, write_csv
 from lrbench.preview.terminal import Line, plot
 
 MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def preview(arguments: Arguments, console: Console) -> None:
@@ -39,9 +38,7 @@ def preview(arguments: Arguments, console: Console) -> None:
     overrides = arguments.overrides
     if history is not None:
         overrides = starting_overrides(history, overrides)
-    # An installed wheel carries conf/ inside the package; a checkout has it beside.
-    conf = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
-    choices = compose(overrides, conf=conf, config_dir=arguments.config_dir)
+    choices = compose(overrides, conf=CONF, config_dir=arguments.config_dir)
     curves = [_lay_out(choice, arguments, history, many=len(choices) > 1) for choice in choices]
 
     title = describe(curves)
