@@ -19,6 +19,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from lrbench.display import Display
 
+FLUSH_SECONDS = 1.0  # at most so much later than the run does a watching TensorBoard see it
 HISTORY_TAGS = {
     "lr": "lr",
     "momentum": "momentum",
@@ -58,6 +59,7 @@ class Recorder:
         display: Display,
     ) -> None:
         self._display = display
+        self._last_flush = time.monotonic()
         _cut_back(folder, position or {})
         self._sizes = dict(position or {})
         history = folder / "history.csv"
@@ -94,6 +96,8 @@ class Recorder:
         self._write_event(Event(step=step, summary=summary))
         cells = [str(rounded.get(tag, "")) for tag in HISTORY_TAGS.values()]
         self._history.write(",".join([str(step), f"{epoch:.6g}", *cells, f"{seconds:.3f}"]) + "\n")
+        if time.monotonic() - self._last_flush >= FLUSH_SECONDS:
+            self.flush()
         self._display.update(step, values)
 
     def record_test(self, step: int, loss: float, accuracy: float) -> None:
@@ -117,6 +121,7 @@ class Recorder:
         """Hand everything written so far to the operating system."""
         self._history.flush()
         self._events_file.flush()
+        self._last_flush = time.monotonic()
 
     def position(self) -> dict[str, int]:
         """Bring the files to the disk and return each one's size, for the checkpoint."""

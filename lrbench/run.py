@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 import lrbench
 from lrbench import run_folder
-from lrbench.checkpoint import load_checkpoint, save_checkpoint
+from lrbench.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lrbench.checks import nearest
 from lrbench.config import ConfigError, build, flatten
 from lrbench.scheduler import lint
@@ -128,7 +128,14 @@ def _run(
     loop = Loop(model, data, scheduler, optimizer, settings, seed=seed, device=device)
     checkpoint = _load_checkpoint(folder, config)
     if checkpoint is not None:
-        loop.restore(checkpoint)
+        try:
+            loop.restore(checkpoint)
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(
+                f"{folder / run_folder.CHECKPOINT} does not fit this version of lrbench ({reason}); "
+                f"delete {folder} and start the run again"
+            ) from error
 
     run_folder.write_config(folder, cfg, hydra)
     choices = hydra.runtime.choices

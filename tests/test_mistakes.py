@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lrbench import __main__ as program
+from lrbench.checkpoint import load_checkpoint, save_checkpoint
 
 Command = Callable[..., str]
 
@@ -174,6 +175,19 @@ def test_a_checkpoint_that_cannot_be_used(
         checkpoint.write_bytes((tmp_path / "b" / "checkpoint.pt").read_bytes())
         line = refused("resume=a")
         assert "is of another config (trainer.length: 3 steps → 2 steps)" in line
+
+
+def test_a_checkpoint_of_another_version(
+    refused: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lrbench", "trainer.length=2 steps", "hydra.run.dir=a"])
+    program.main()
+    (tmp_path / "a" / "result.json").unlink()
+    path = tmp_path / "a" / "checkpoint.pt"
+    checkpoint = load_checkpoint(path)
+    checkpoint["state"]["from_the_future"] = 1
+    save_checkpoint(path, checkpoint)
+    assert "a/checkpoint.pt does not fit this version of lrbench (" in refused("resume=a")
 
 
 def test_damaged_files_of_a_finished_run(

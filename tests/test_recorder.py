@@ -57,6 +57,17 @@ def test_every_number_equals_the_event_files(tmp_path: Path) -> None:
     assert rows[6]["seconds"] == "10.500"
 
 
+def test_what_is_recorded_is_soon_there_to_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_recorder(tmp_path) as recorder:
+        record(recorder, 1)
+        monkeypatch.setattr("lrbench.recorder.FLUSH_SECONDS", 0.0)
+        record(recorder, 2)
+        assert [r["step"] for r in history(tmp_path)] == ["1", "2"]
+        assert [step for step, _ in events(tmp_path)["lr"]] == [1, 2]
+
+
 def test_resuming_cuts_off_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     with new_recorder(tmp_path) as recorder:
         for step in range(1, 8):

@@ -67,18 +67,18 @@ def _headline(analysis: Analysis) -> str:
     pairs = analysis.pairs.to_dict("records")
     most = max(pair["num_pairs"] for pair in pairs)
     told = {
-        "worse": "it beats ",
-        "behind, too few seeds": "ahead, though too few seeds can show it, of ",
-        "equivalent": "equivalent to it: ",
-        "identical": "identical to it: ",
-        "not distinguishable": "not distinguishable from it: ",
+        "worse": "it beats {}",
+        "behind, too few seeds": "ahead of {} (too few seeds to be sure)",
+        "equivalent": "equivalent to it: {}",
+        "identical": "identical to it: {}",
+        "not distinguishable": "not distinguishable from it: {}",
     }
     parts = []
     for mark, words in told.items():
         others = summary.loc[summary["mark"] == mark, "strategy"].tolist()
         everyone = mark == "worse" and len(others) == len(rows) - 1 > 1
         if others:
-            parts.append(words + ("every other strategy" if everyone else ", ".join(others)))
+            parts.append(words.format("every other strategy" if everyone else ", ".join(others)))
     label = "Exploratory: " if most < ENOUGH_SEEDS else ""
     sentence = (
         f"{label}{name} has the highest mean {metric}, {percent(best['mean_score'])}; "

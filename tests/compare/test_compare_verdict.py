@@ -122,8 +122,8 @@ def test_three_seeds_are_exploratory(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"cosine": [0.80, 0.81, 0.82], "onecycle": [0.90, 0.91, 0.93]})
     words = told(tmp_path)
     assert words.headline == (
-        "Exploratory: onecycle has the highest mean test accuracy, 91.33 %; ahead, though too few "
-        "seeds can show it, of cosine. 3 paired seeds are too few for a conclusion."
+        "Exploratory: onecycle has the highest mean test accuracy, 91.33 %; ahead of cosine (too few "
+        "seeds to be sure). 3 paired seeds are too few for a conclusion."
     )
     # differences 10, 10, 11: mean 10.33, t(0.975, 2) 4.303 * 0.577 / sqrt(3) = 1.43
     assert words.pairs == (
