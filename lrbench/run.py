@@ -133,8 +133,8 @@ def _run(
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(
-                f"{folder / run_folder.CHECKPOINT} does not fit this version of lrbench ({reason}); "
-                f"delete {folder} and start the run again"
+                f"{folder / run_folder.CHECKPOINT} does not fit this version of lrbench "
+                f"({reason}); delete {folder} and start the run again"
             ) from error
 
     run_folder.write_config(folder, cfg, hydra)
