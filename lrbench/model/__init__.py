@@ -46,11 +46,15 @@ class CifarResNet(Model):
         require(self.width >= 1, "width", self.width, "must be at least 1 channel")
 
     def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
-        from lrbench.model.cifar_resnet import CifarResNetModule
+        from lrbench.model.resnet import ResNetModule
 
         del image_size  # any: the two halvings round up and the mean takes what is left
-        return CifarResNetModule(
-            depth=self.depth, width=self.width, in_channels=in_channels, num_classes=num_classes
+        return ResNetModule(
+            blocks=3 * ((self.depth - 2) // 6,),
+            width=self.width,
+            projection=False,
+            in_channels=in_channels,
+            num_classes=num_classes,
         )
 
 
@@ -75,7 +79,11 @@ class ResNet(Model):
 
         del image_size  # any, as in the CIFAR form
         return ResNetModule(
-            blocks=self.blocks, width=self.width, in_channels=in_channels, num_classes=num_classes
+            blocks=self.blocks,
+            width=self.width,
+            projection=True,
+            in_channels=in_channels,
+            num_classes=num_classes,
         )
 
 

@@ -6,13 +6,14 @@ import torch
 import torchvision
 from torch import nn
 
-from lrbench.model.cifar_resnet import Block, shortcut
-from lrbench.model.resnet import ResNetModule
+from lrbench.model.resnet import Block, ResNetModule, Subsample
 from lrbench.model.wide_resnet import Block as WideBlock
 
 
 def test_resnet18_is_torchvisions_with_another_stem() -> None:
-    ours = ResNetModule(blocks=(2, 2, 2, 2), width=64, in_channels=3, num_classes=10)
+    ours = ResNetModule(
+        blocks=(2, 2, 2, 2), width=64, projection=True, in_channels=3, num_classes=10
+    )
     theirs = torchvision.models.resnet18(num_classes=10)
     theirs.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     theirs.maxpool = nn.Identity()
@@ -27,22 +28,22 @@ def test_resnet18_is_torchvisions_with_another_stem() -> None:
 
 def test_shortcut_takes_every_second_pixel_and_pads_with_zeros() -> None:
     features = torch.arange(2 * 9.0).view(1, 2, 3, 3)
-    found = shortcut(features, stride=2, new_channels=1)
+    found = Subsample(stride=2, new_channels=1)(features)
     expected = [[[0, 2], [6, 8]], [[9, 11], [15, 17]], [[0, 0], [0, 0]]]
     assert found.tolist() == [expected]
-    assert shortcut(features, stride=1, new_channels=0) is features
 
 
 def test_block_without_its_branch_is_the_shortcut() -> None:
     features = torch.randn(2, 3, 5, 5)
-    for block in (Block(3, 6, 2), Block(3, 3, 1)):
+    halved = torch.cat((features[:, :, ::2, ::2], torch.zeros(2, 3, 3, 3)), 1)
+    for channels, stride, expected in ((6, 2, halved), (3, 1, features)):
+        block = Block(3, channels, stride, projection=False)
         nn.init.zeros_(block.norm2.weight)
-        expected = shortcut(features, block.stride, block.new_channels).relu()
-        torch.testing.assert_close(block(features), expected, rtol=0, atol=0)
+        torch.testing.assert_close(block(features), expected.relu(), rtol=0, atol=0)
 
 
 def test_block_is_the_papers_formula() -> None:
-    block = Block(2, 4, 2).eval()
+    block = Block(2, 4, 2, projection=False).eval()
     for norm in (block.norm1, block.norm2):
         nn.init.uniform_(norm.running_mean)  # type: ignore[arg-type]
         nn.init.uniform_(norm.bias)
