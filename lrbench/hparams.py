@@ -26,6 +26,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 from tensorboard.util.tensor_util import make_tensor_proto
 
 METRICS = ("test/accuracy", "test/loss", "val/accuracy", "val/loss")
+FIRST = ("scheduler", "lr", "seed")  # columns to see at once
 CHARTS = {  # category: tags, a chart each
     "Schedule": ("lr", "momentum"),
     "Loss": ("train/loss", "val/loss"),
@@ -61,14 +62,18 @@ def run_hparams(
 def experiment(hparams: Mapping[str, HParam]) -> Summary:
     """Names and types of the table's columns, and the metrics it shows.
 
-    Equal in every run of a sweep, so that it does not matter whose TensorBoard reads first.
+    TensorBoard sorts columns by name and shows five; those said to differ, which are `FIRST` and
+    the swept keys (with a dot in their name), come before the others. Equal in every run of a
+    sweep, so that it does not matter whose TensorBoard reads first.
     """
     return _summary(
         metadata.EXPERIMENT_TAG,
         HParamsPluginData(
             experiment=api_pb2.Experiment(
                 hparam_infos=[
-                    api_pb2.HParamInfo(name=name, type=_type(value))
+                    api_pb2.HParamInfo(
+                        name=name, type=_type(value), differs=name in FIRST or "." in name
+                    )
                     for name, value in hparams.items()
                 ],
                 metric_infos=[

@@ -76,8 +76,8 @@ def test_no_sub_runs(url: str) -> None:
 
 def test_hparams_table_has_a_session_per_run(url: str) -> None:
     experiment = get(f"{url}data/plugin/hparams/experiment", {"experimentName": ""})
-    names = {info["name"] for info in experiment["hparamInfos"]}
-    assert names == {"scheduler", "model", "lr", "seed", "length"}
+    names = [info["name"] for info in experiment["hparamInfos"]]
+    assert names == ["lr", "scheduler", "seed", "length", "model"]  # what differs comes first
     assert {info["name"]["tag"] for info in experiment["metricInfos"]} == set(hparams.METRICS)
     request = {
         "experimentName": "",

@@ -40,9 +40,9 @@ def results(analysis: Analysis, *, brief: bool = False) -> Table:
     short = metric.replace("accuracy", "acc.").replace("validation", "val.")
     columns: list[tuple[str, bool, Callable[[Row], str]]] = [
         ("strategy", True, lambda r: r["strategy"]),
-        ("runs", True, _runs),
-        (short if brief else metric, True, _score),
-        ("median", True, lambda r: percent(r["median_score"])),
+        ("runs", True, _brief_runs if brief else _runs),
+        (f"{short}, %" if brief else metric, True, _brief_score if brief else _score),
+        ("median", True, lambda r: percent(r["median_score"]).removesuffix(" %" if brief else "")),
         ("sd" if brief else "sd over seeds", True, lambda r: points(r["sd_score"])),
         ("worst seed", False, lambda r: percent(r["worst_score"])),
     ]
@@ -57,7 +57,7 @@ def results(analysis: Analysis, *, brief: bool = False) -> Table:
     middle = list(analysis.targets)[len(analysis.targets) // 2]
     for target in analysis.targets:
         header = f"to {target}" if brief else f"updates to {target}"
-        columns.append((header, target == middle, lambda r, t=target: _reached(r, t)))  # type: ignore[misc]
+        columns.append((header, target == middle, lambda r, t=target: _reached(r, t, brief)))  # type: ignore[misc]
     columns += [
         ("seconds", False, lambda r: _plain(r["seconds"], 3)),
         ("images/s", False, lambda r: _count(r["images_per_second"])),
@@ -197,6 +197,16 @@ def _runs(row: Row) -> str:
     )
 
 
+def _brief_runs(row: Row) -> str:
+    return f"{row['num_completed']}" + (
+        f" + {row['num_diverged']} ×" if row["num_diverged"] else ""
+    )
+
+
+def _brief_score(row: Row) -> str:
+    return _score(row).removesuffix(" %")
+
+
 def _score(row: Row) -> str:
     mean, high = row["completed_score"], row["completed_score_high"]
     if math.isnan(mean):
@@ -225,14 +235,15 @@ def _points_with_half(row: Row, name: str) -> str:
     return points(mean) + ("" if math.isnan(high) else f" ± {points(high - mean)}")
 
 
-def _reached(row: Row, target: str) -> str:
+def _reached(row: Row, target: str, brief: bool) -> str:
     steps, reached, runs = (
         row[f"{name}_{target}"] for name in ("steps_to", "reached", "curves")
     )  # fmt: skip
     if not runs:
         return NOTHING
-    count = "" if reached == runs else f" ({reached} of {runs})"
-    return f"{_count(steps) if math.isfinite(steps) else 'not reached'}{count}"
+    of, never = ("/", "never") if brief else (" of ", "not reached")
+    count = "" if reached == runs else f" ({reached}{of}{runs})"
+    return f"{_count(steps) if math.isfinite(steps) else never}{count}"
 
 
 def _decimals(value: float) -> str:

@@ -43,8 +43,11 @@ def _show_section(section: Section, console: Console) -> None:
     )
     for number, header in enumerate(table.headers):
         left = number in (0, len(table.headers) - 1)
+        last = number == len(table.headers) - 1  # the column that may wrap
         grid.add_column(
-            header, justify="left" if left else "right", no_wrap=not console.is_terminal
+            header,
+            justify="left" if left else "right",
+            no_wrap=not (last and console.is_terminal),
         )
     for number, row in enumerate(table.rows):
         grid.add_row(*map(Text, row), style="bold" if number in table.strong else "")
@@ -56,6 +59,8 @@ def _show_section(section: Section, console: Console) -> None:
             wide.print(grid)
         for line in capture.get().splitlines():
             _line(console, line.rstrip())
+    if section.analysis.summary["num_diverged"].any():
+        _line(console, "×: diverged")
     console.print()
     _line(console, section.verdict.headline, "bold")
     for sentence in section.verdict.pairs[:MAX_LINES]:

@@ -114,7 +114,7 @@ def test_five_seeds_cannot_be_significant_and_the_text_says_so(tmp_path: Path) -
         "With 5 paired seeds and 3 comparisons no difference, however large, can be significant "
         "at 0.05; from 7 seeds on it can."
     ) in words.remarks
-    assert words.headline.endswith("; ahead, though too few seeds can show it, of cosine, plateau.")
+    assert words.headline.endswith("; ahead of cosine, plateau (too few seeds to be sure).")
     assert analysed(tmp_path).summary["mark"].tolist()[1:] == ["behind, too few seeds"] * 2
 
 
@@ -122,8 +122,8 @@ def test_three_seeds_are_exploratory(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"cosine": [0.80, 0.81, 0.82], "onecycle": [0.90, 0.91, 0.93]})
     words = told(tmp_path)
     assert words.headline == (
-        "Exploratory: onecycle has the highest mean test accuracy, 91.33 %; ahead of cosine (too few "
-        "seeds to be sure). 3 paired seeds are too few for a conclusion."
+        "Exploratory: onecycle has the highest mean test accuracy, 91.33 %; ahead of cosine (too "
+        "few seeds to be sure). 3 paired seeds are too few for a conclusion."
     )
     # differences 10, 10, 11: mean 10.33, t(0.975, 2) 4.303 * 0.577 / sqrt(3) = 1.43
     assert words.pairs == (
