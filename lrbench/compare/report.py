@@ -52,9 +52,9 @@ class Section:
         lrs = sorted({member.lr for member in members})
         environment = run.result.get("environment") or {}
         facts = [
-            f"{len(members)} runs",
-            f"{len(self.analysis.group.strategies)} strategies",
-            f"{len(seeds)} seeds ({_range(seeds)})",
+            _count(len(members), "run", "runs"),
+            _count(len(self.analysis.group.strategies), "strategy", "strategies"),
+            f"{_count(len(seeds), 'seed', 'seeds')} ({_range(seeds)})",
             ", ".join(choices),
             f"{run.config.get('trainer.length')}, "
             f"{run.config.get('trainer.batch_size')} images per update",
@@ -62,7 +62,7 @@ class Section:
             f"lrbench {environment.get('lrbench', 'unknown')}",
             str(environment.get("device", "")),
         ]
-        return " · ".join(fact.replace("1 strategies", "1 strategy") for fact in facts if fact)
+        return " · ".join(fact for fact in facts if fact)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +178,10 @@ def latex(sections: Sequence[Section]) -> str:
             lines.append(f"    {' & '.join(cells)} \\\\")
         lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _range(seeds: Sequence[int]) -> str:
