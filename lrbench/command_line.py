@@ -68,7 +68,7 @@ def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
     hidden = Path(folder) / ".hydra"
     if not (hidden / "config.yaml").is_file():
         raise ConfigError(f"resume={folder} is not a run folder: it has no .hydra/config.yaml")
-    changes = [a for a in plain if not a.startswith((*STEERING, "hydra."))]
+    changes = [a for a in plain if not a.startswith((*STEERING, "hydra"))]
     begun: list[str] = []
     if changes:  # compose the run's own overrides with the new ones, which win
         parser = OverridesParser.create()

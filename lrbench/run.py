@@ -187,8 +187,10 @@ def _run(
         recorder.add(hparams.session_end(status, time.time()))
     result = {
         "status": status,
-        "scheduler": str(choices.scheduler),
+        # A run that was made over on the way is no run of the plain strategy.
+        "scheduler": "+".join([choices.scheduler, *(r["policy"] for r in loop.state.resumes)]),
         "seed": seed,
+        "num_classes": data.num_classes,
         **outcome(loop.state, test, settings.batch_size),
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,

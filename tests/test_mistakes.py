@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,21 @@ from lrbench import __main__ as program
 from lrbench.checkpoint import load_checkpoint, save_checkpoint
 
 Command = Callable[..., str]
+# Configuring logging closes every handler there is, pytest's own among them.
+NO_LOGGING = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+QUICK = ["lrbench", "trainer.length=2 steps", *NO_LOGGING]
 
 
 @pytest.fixture
 def refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
+) -> Command:
     """Runs the command in an empty folder, sees it refused, and returns the one line it says."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    handlers = logging.getLogger().handlers[:]
 
     def run(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["lrbench", *arguments])
+        monkeypatch.setattr(sys, "argv", ["lrbench", *arguments, *NO_LOGGING])
         with pytest.raises(SystemExit) as caught:
             program.main()
         assert isinstance(caught.value.code, str), caught.value.code  # a text: exit code 1
@@ -37,8 +38,7 @@ def refused(
         assert not list((tmp_path / "outputs").rglob("*"))
         return line.removeprefix("lrbench: ")
 
-    yield run
-    logging.getLogger().handlers[:] = handlers
+    return run
 
 
 TABLE = [
@@ -149,7 +149,7 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(
     refused: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = "hydra.run.dir=run"
-    monkeypatch.setattr(sys, "argv", ["lrbench", "trainer.length=2 steps", folder])
+    monkeypatch.setattr(sys, "argv", ["lrbench", "trainer.length=2 steps", folder, *NO_LOGGING])
     program.main()
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     line = refused("trainer.length=3 steps", folder)
@@ -164,7 +164,7 @@ def test_a_checkpoint_that_cannot_be_used(
 ) -> None:
     for name, length in (("a", "2 steps"), ("b", "3 steps")):
         arguments = [f"trainer.length={length}", f"hydra.run.dir={name}"]
-        monkeypatch.setattr(sys, "argv", ["lrbench", *arguments])
+        monkeypatch.setattr(sys, "argv", ["lrbench", *arguments, *NO_LOGGING])
         program.main()
         (tmp_path / name / "result.json").unlink()
     checkpoint = tmp_path / "a" / "checkpoint.pt"
@@ -180,7 +180,7 @@ def test_a_checkpoint_that_cannot_be_used(
 def test_a_checkpoint_of_another_version(
     refused: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["lrbench", "trainer.length=2 steps", "hydra.run.dir=a"])
+    monkeypatch.setattr(sys, "argv", [*QUICK, "hydra.run.dir=a"])
     program.main()
     (tmp_path / "a" / "result.json").unlink()
     path = tmp_path / "a" / "checkpoint.pt"
@@ -193,7 +193,7 @@ def test_a_checkpoint_of_another_version(
 def test_damaged_files_of_a_finished_run(
     refused: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["lrbench", "trainer.length=2 steps", "hydra.run.dir=a"])
+    monkeypatch.setattr(sys, "argv", [*QUICK, "hydra.run.dir=a"])
     program.main()
     (tmp_path / "a" / "result.json").write_text("{")
     assert "a/result.json is damaged" in refused("resume=a")
@@ -206,6 +206,6 @@ def test_hydra_full_error_shows_the_traceback(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "_full_error", True)
-    monkeypatch.setattr(sys, "argv", ["lrbench", "optimizer.lr=-1"])
+    monkeypatch.setattr(sys, "argv", ["lrbench", "optimizer.lr=-1", *NO_LOGGING])
     with pytest.raises(ValueError, match=r"optimizer\.lr=-1\.0 must be above 0"):
         program.main()
