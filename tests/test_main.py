@@ -179,13 +179,22 @@ def test_tensorboards_hparams_table_and_overlaid_charts_fill(sweep: Path, tensor
     assert "lr" in [chart["title"] for chart in layout["category"][0]["chart"]]
 
 
+PLATEAU = ["scheduler=plateau", "scheduler.patience=0", "trainer.length=8 epochs"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    cwd = tmp_path_factory.mktemp("whole")
+    lrbench(*PLATEAU, "hydra.run.dir=run", cwd=cwd)
+    return cwd / "run"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_the_resumed_run_is_bit_identical(
-    tmp_path: Path, number: signal.Signals, code: int
+    whole: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    arguments = ["scheduler=plateau", "scheduler.patience=0", "trainer.length=12 epochs"]
-    lrbench(*arguments, "hydra.run.dir=whole", cwd=tmp_path)
-    command = [sys.executable, "-m", "lrbench", *arguments, "hydra.run.dir=cut"]
+    command = [sys.executable, "-m", "lrbench", *PLATEAU, "hydra.run.dir=cut"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -200,7 +209,7 @@ def test_a_signal_saves_and_the_resumed_run_is_bit_identical(
     assert not (tmp_path / "cut" / "result.json").exists()
     config = (tmp_path / "cut" / ".hydra" / "config.yaml").read_bytes()
     assert "resumed    after update" in lrbench("resume=cut", cwd=tmp_path).stdout
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    cut = tmp_path / "cut"
     assert (cut / ".hydra" / "config.yaml").read_bytes() == config
     assert history(cut) == history(whole)
     a, b = (torch.load(f / "checkpoint.pt", weights_only=True)["model"] for f in (whole, cut))

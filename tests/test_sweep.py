@@ -128,8 +128,6 @@ def test_rerun_failed_trains_the_diverged_again_and_nothing_else(tmp_path: Path)
     folder = tmp_path / "sweep" / "cosine"
     good, bad = folder / "lr=0.1,seed=0", folder / "lr=1e+30,seed=0"
     times = [(f / "result.json").stat().st_mtime_ns for f in (good, bad)]
-    lrbench(*arguments, cwd=tmp_path, code=1)  # a divergence is a result: nothing to do
-    assert [(f / "result.json").stat().st_mtime_ns for f in (good, bad)] == times
     lrbench(*arguments, "rerun=failed", cwd=tmp_path, code=1)
     again = [(f / "result.json").stat().st_mtime_ns for f in (good, bad)]
     assert again[0] == times[0]
@@ -137,7 +135,13 @@ def test_rerun_failed_trains_the_diverged_again_and_nothing_else(tmp_path: Path)
 
 
 def test_a_sweep_that_is_cut_and_repeated_equals_one_that_was_not(tmp_path: Path) -> None:
-    slow = [*FOUR, "trainer.length=30 epochs"]  # a run outlasts the watch's interval by far
+    slow = [
+        "-m",
+        "scheduler=cosine",
+        "seed=0,1",
+        *QUICK,
+        "trainer.length=40 epochs",
+    ]  # a run outlasts the watch's interval by far
     lrbench(*slow, "hydra.sweep.dir=whole", cwd=tmp_path)
     command = [sys.executable, "-m", "lrbench", *slow]
     process = subprocess.Popen(command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, text=True)
@@ -150,7 +154,7 @@ def test_a_sweep_that_is_cut_and_repeated_equals_one_that_was_not(tmp_path: Path
     assert process.returncode == 130
     assert "interrupted: the same command goes on with what is missing" in said
     done = names(tmp_path / "sweep")
-    assert 1 <= len(done) < 4
+    assert done == ["cosine/seed=0"]
     times = {n: (tmp_path / "sweep" / n / "result.json").stat().st_mtime_ns for n in done}
     said = lrbench(*slow, cwd=tmp_path)
     assert f"{len(done)} runs are done already in sweep" in said

@@ -40,6 +40,14 @@ def make(name: str, **changes: Any) -> Any:
     return replace(loaded(name), **changes)
 
 
+def patient_chain(patience: int) -> Any:
+    """The default chain, its plateau with another patience."""
+    parts = dict(make("chain").parts)
+    plateau = replace(parts["plateau"].scheduler, patience=patience)
+    parts["plateau"] = replace(parts["plateau"], scheduler=plateau)
+    return make("chain", parts=parts)
+
+
 def factors(
     schedule: Scheduler, total_steps: int, steps_per_epoch: int = 10, extra: int = 0
 ) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from schedule_oracles import CONF, assert_equal, factors, make, torch_groups
+from schedule_oracles import CONF, assert_equal, factors, make, patient_chain, torch_groups
 
 from lrbench.config import build
 from lrbench.scheduler import Chain, Part, Progress, Scheduler
@@ -41,7 +41,7 @@ def test_default_is_warmup_plateau_cooldown() -> None:
 
 def test_cooldown_starts_from_where_the_plateau_has_come_to() -> None:
     bad = history(*[1.0] * 19)
-    ours = make("chain")
+    ours = patient_chain(5)
     seen = {
         step: ours.factor(Progress(step, 200, 10, **bad)) for step in (79, 80, 139, 140, 180, 190)
     }
@@ -70,7 +70,7 @@ def test_second_plateau_knows_only_its_own_evaluations() -> None:
 
 
 def test_says_why_in_the_words_of_its_parts() -> None:
-    changes = make("chain").changes(Progress(199, 200, 10, **history(*[0.5] * 9)))
+    changes = patient_chain(5).changes(Progress(199, 200, 10, **history(*[0.5] * 9)))
     assert [(change.step, change.reason) for change in changes] == [
         (10, "warmup ends, plateau begins"),
         (70, "plateau: cut to 0.1 of the base lr: 6 evaluations without improvement on 0.5"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from schedule_oracles import loaded, make, schedule_names
+from schedule_oracles import loaded, make, patient_chain, schedule_names
 
 from lrbench.scheduler import lint
 
@@ -90,13 +90,14 @@ def test_warns(name: str, changes: dict[str, Any], message: str | None) -> None:
 
 
 def test_counts_the_evaluations_it_is_told_of() -> None:
-    assert lint(make("plateau"), 1000, 50, num_evaluations=8) == []
-    (warning,) = lint(make("plateau"), 1000, 50, num_evaluations=7)
+    plateau = make("plateau", patience=5)
+    assert lint(plateau, 1000, 50, num_evaluations=8) == []
+    (warning,) = lint(plateau, 1000, 50, num_evaluations=7)
     assert "a cut takes 7 evaluations before the last update, and there are 6" in warning
 
 
 def test_looks_into_the_parts_of_a_chain() -> None:
-    ours = make("chain")
+    ours = patient_chain(5)
     (warning,) = lint(ours, 1000, 50, num_evaluations=6)
     assert warning.startswith("parts.plateau: the plateau cannot cut: with patience=5")
     assert "there are 5" in warning
