@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import shlex
@@ -126,6 +127,10 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         hint = "write key=value, with quotes around a value that holds spaces: 'key=5 epochs'"
         return f"{error.override} cannot be understood: {hint}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = "; free some space and run it again" if error.errno == errno.ENOSPC else ""
+        return f"{where}{error.strerror}{remedy}"
     if isinstance(error, OmegaConfBaseException) and getattr(error, "full_key", None):
         return f"{error.full_key}: {first}"
     return first

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -124,13 +125,18 @@ def write_config(folder: Path, cfg: DictConfig, hydra: DictConfig) -> None:
     """
     hidden = folder / ".hydra"
     hidden.mkdir(exist_ok=True)
-    for name, node in (
-        ("hydra", OmegaConf.create({"hydra": hydra})),
-        ("overrides", hydra.overrides.task),
-        ("config", cfg),
-    ):
-        with atomic_write(hidden / f"{name}.yaml") as file:
-            file.write(OmegaConf.to_yaml(node, resolve=False).encode())
+    nodes = {
+        "hydra": OmegaConf.create({"hydra": hydra}),
+        "overrides": hydra.overrides.task,
+        "config": cfg,
+    }
+    try:
+        for name, node in nodes.items():
+            with atomic_write(hidden / f"{name}.yaml") as file:
+                file.write(OmegaConf.to_yaml(node, resolve=False).encode())
+    except OSError:  # a full disk: what is begun here is not worth keeping
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:

@@ -6,6 +6,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 
 arguments=("$@")
 [ ${#arguments[@]} -gt 0 ] || arguments=(scheduler=onecycle)
-"$PYTHON" -m lrbench "${arguments[@]}"
+echo "For commands of your own: source .venv/bin/activate"
 echo
-echo "Run things yourself after: source .venv/bin/activate"
+"$PYTHON" -m lrbench "${arguments[@]}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from lrbench.command_line import prepare
+from lrbench.command_line import explain, prepare
 from lrbench.config import ConfigError
 
 
@@ -99,3 +100,19 @@ def test_resuming_runs_in_the_folder(tmp_path: Path) -> None:
 
 def test_resume_null_is_no_resume() -> None:
     assert prepare(["resume=null"]) == ["resume=null"]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "cannot write a/c.pt: No space left on device"),
+            "cannot write a/c.pt: No space left on device; free some space and run it again",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), "out: Permission denied"),
+        (ValueError("first line\nsecond line"), "first line"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_explain_is_one_line(error: Exception, line: str) -> None:
+    assert explain(error) == line

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
 from lrbench import run_folder
+from lrbench.checkpoint import atomic_write
 from lrbench.run_folder import FolderError
 
 CONFIG = {"seed": 0, "trainer": {"length": "2 steps"}}
@@ -94,3 +97,22 @@ def test_only_an_empty_folder_is_swept_away(tmp_path: Path, files: list[str], le
     assert folder.exists() == left
     if left:
         assert sorted(p.name for p in folder.iterdir()) == sorted(files)
+
+
+def test_a_config_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hydra = OmegaConf.create({"overrides": {"task": ["seed=0"]}})
+    written: list[Path] = []
+
+    def full_after_two(path: Path) -> Any:
+        written.append(path)
+        if len(written) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return atomic_write(path)
+
+    monkeypatch.setattr("lrbench.run_folder.atomic_write", full_after_two)
+    with pytest.raises(OSError, match="No space left"):
+        run_folder.write_config(tmp_path, OmegaConf.create(CONFIG), hydra)
+    assert len(written) == 3
+    assert not list(tmp_path.iterdir())
