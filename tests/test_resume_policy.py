@@ -140,6 +140,9 @@ def test_keep_lets_a_plateau_go_on_cutting(command: Command) -> None:
     assert command(*PLATEAU, "trainer.length=12 steps", "hydra.run.dir=run") == ""
     assert command("resume=run", "trainer.length=22 steps", "resume_policy=keep") == ""
     assert factors()[12:] == pytest.approx([0.25] * 3 + [0.125] * 5 + [0.0625] * 2, rel=1e-6)
+    config = Path("run/.hydra/config.yaml").read_text()
+    assert "_target_: lrbench.scheduler.Plateau" in config
+    assert "Continued" not in config
 
 
 def test_a_run_made_over_goes_on_by_itself_bit_identically(begun: Command) -> None:

@@ -227,6 +227,28 @@ def test_parts_that_do_not_fit_are_refused(override: str, message: str) -> None:
         new_loop(override)
 
 
+def test_a_plateau_reads_the_validation_losses_of_the_run(tmp_path: Path) -> None:
+    """Oracle: torch's ReduceLROnPlateau, told the losses that history.csv shows."""
+    changes = ["scheduler.patience=1", "scheduler.threshold=0.25", "scheduler.cut_factor=0.5"]
+    loop = new_loop("scheduler=plateau", "trainer.eval_interval=3 steps", *changes)
+    run(loop, tmp_path / "a", Saved())
+    rows = history(tmp_path / "a")
+    assert np.float32(loop.state.val_losses).tolist() == [
+        np.float32(loss) for loss in numbers(rows, "val_loss")
+    ]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=1, threshold=0.25, min_lr=0.1 * 1e-4, eps=0
+    )
+    expected = []
+    for row in rows:
+        expected.append(optimizer.param_groups[0]["lr"])
+        if row["val_loss"]:
+            theirs.step(float(row["val_loss"]))
+    assert len(set(expected)) > 2, "hardly a cut: nothing tested"
+    assert numbers(rows, "lr") == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_schedule_free_run_resumes_bit_identically(tmp_path: Path) -> None:
     overrides = ["optimizer=schedulefree_sgd", "scheduler=constant", "model=resnet8"]
     overrides += ["trainer.eval_batch_size=50"]
