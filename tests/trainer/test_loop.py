@@ -233,7 +233,7 @@ def test_a_plateau_reads_the_validation_losses_of_the_run(tmp_path: Path) -> Non
     loop = new_loop("scheduler=plateau", "trainer.eval_interval=3 steps", *changes)
     run(loop, tmp_path / "a", Saved())
     rows = history(tmp_path / "a")
-    assert np.float32(loop.state.val_losses).tolist() == [
+    assert [np.float32(loss) for loss in loop.state.val_losses] == [
         np.float32(loss) for loss in numbers(rows, "val_loss")
     ]
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
