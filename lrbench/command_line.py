@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def prepare(argv: Sequence[str]) -> list[str]:
     """
     arguments = list(argv)
     plain = [a for a in arguments if "=" in a and not a.startswith("-")]
-    resumed = [a.partition("=")[2] for a in plain if a.startswith("resume=")]
+    resumed = [a.partition("=")[2].strip("'\"") for a in plain if a.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
         return _resume(arguments, plain, resumed[-1])
     overrides = OverridesParser.create().parse_overrides(plain)
@@ -53,9 +52,9 @@ def prepare(argv: Sequence[str]) -> list[str]:
     added: list[str] = []
     sweeps = {"-m", "--multirun"} & set(arguments) or "experiment" in given
     if sweeps and settings != ["experiment"] and "hydra.sweep.dir" not in given:
-        added.append(f"hydra.sweep.dir={shlex.quote(sweep_dir(overrides))}")
+        added.append(f"hydra.sweep.dir={_quoted(sweep_dir(overrides))}")
     if sweeps and set(swept) - {"scheduler", "seed"} and "hydra.sweep.subdir" not in given:
-        added.append(f"hydra.sweep.subdir={shlex.quote(sweep_subdir(swept))}")
+        added.append(f"hydra.sweep.subdir={_quoted(sweep_subdir(swept))}")
     return _insert(arguments, plain, added)
 
 
@@ -76,7 +75,15 @@ def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
         new = {override.key_or_group for override in parser.parse_overrides(changes)}
         made_with = parser.parse_overrides(list(OmegaConf.load(hidden / "overrides.yaml")))
         begun = [o.input_line or "" for o in made_with if o.key_or_group not in new]
-    return _insert(arguments, plain, [*begun, f"hydra.run.dir={shlex.quote(folder)}"])
+    # The folder's own name may hold what Hydra's grammar takes for its own: seed=0.
+    rest = [a for a in arguments if not a.startswith("resume=")]
+    added = [*begun, f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}"]
+    return _insert(rest, [a for a in plain if a in rest], added)
+
+
+def _quoted(text: str) -> str:
+    """`text` as a value in Hydra's override grammar."""
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def changes_on_resume(overrides: Sequence[str]) -> bool:

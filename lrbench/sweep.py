@@ -67,14 +67,14 @@ def conclude() -> dict[str, str]:
     Returns:
         The runs that did not complete, and why.
     """
-    if current is None:
+    ended = _end()
+    if ended is None:
         return {}
-    current.finish()
-    failures = current.failures()
+    failures = ended.failures()
     for name, reason in failures.items():
         _say(f"{name}  {reason}", "bold yellow")
-    _compare(current.folder)
-    folder = current.folder
+    _compare(ended.folder)
+    folder = ended.folder
     if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
     _say(f"curves  tensorboard --logdir {shlex.quote(str(folder))}")
@@ -83,9 +83,17 @@ def conclude() -> dict[str, str]:
 
 def abandon() -> None:
     """Stop watching a sweep that was interrupted."""
-    if current is not None:
-        current.finish()
+    if _end() is not None:
         _say("interrupted: the same command goes on with what is missing", "bold yellow")
+
+
+def _end() -> Sweep | None:
+    """Stop watching; the sweep that was watched."""
+    global current
+    ended, current = current, None
+    if ended is not None:
+        ended.finish()
+    return ended
 
 
 def _say(line: str, style: str = "") -> None:

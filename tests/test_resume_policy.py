@@ -164,3 +164,15 @@ def test_a_policy_without_a_change_is_an_ordinary_resume(begun: Command) -> None
     result = Path("run/result.json").read_bytes()
     assert begun("resume=run", "resume_policy=keep") == ""
     assert Path("run/result.json").read_bytes() == result
+
+
+def test_a_run_of_a_sweep_is_resumed_by_its_folder(command: Command) -> None:
+    """Its name holds an equals sign, which Hydra's grammar wants quoted."""
+    arguments = ["-m", "scheduler=cosine", "seed=0", "model=mlp", "trainer.length=20 steps"]
+    assert command(*arguments, "hydra.sweep.dir=sweep") == ""
+    folder = "sweep/cosine/seed=0"
+    assert command(f"resume={folder}") == ""
+    assert command(f"resume={folder}", LONGER, "resume_policy=cooldown") == ""
+    assert len(factors(folder)) == 30
+    result = json.loads(Path(folder, "result.json").read_text())
+    assert (result["scheduler"], result["steps"]) == ("cosine+cooldown", 30)
