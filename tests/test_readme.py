@@ -54,18 +54,32 @@ def test_command(command: str, tmp_path: Path) -> None:
         run(command, tmp_path)
 
 
-def test_the_example_schedule_trains(tmp_path: Path) -> None:
-    """The schedule of "Add your own", its two files and its command, as they stand."""
-    (tmp_path / "my_conf" / "scheduler").mkdir(parents=True)
+def test_the_examples_of_ones_own_train(tmp_path: Path) -> None:
+    """The files of "Add your own", two each, and the commands, as they stand."""
     written = 0
     for _, block in BLOCKS:
         named = re.match(r"# (my_\S+)\n", block)
         if named:
+            (tmp_path / named[1]).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / named[1]).write_text(block)
             written += 1
-    assert written == 2
-    (command,) = re.findall(r"^python -m lrbench --config-dir .*$", README, re.MULTILINE)
-    assert "square root 300" in run(command, tmp_path)
+    assert written == 6
+    commands = re.findall(r"^python -m lrbench --config-dir .*$", README, re.MULTILINE)
+    schedule, model_and_dataset = (run(command, tmp_path) for command in commands)
+    assert "square root 300" in schedule
+    overrides = ["--config-dir", "my_conf", "dataset=stripes"]  # of sizes that nobody has told
+    preview = subprocess.run(
+        [sys.executable, "-m", "lrbench.preview", *overrides],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert preview.returncode == 1
+    assert "steps_per_epoch=" in preview.stderr
+    assert "Traceback" not in preview.stderr
+    assert "720 training, 80 validation, 200 test images of 1×16×16, 2 classes" in model_and_dataset
 
 
 def test_the_example_of_a_loop_of_ones_own_runs() -> None:
