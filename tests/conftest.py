@@ -34,3 +34,9 @@ def fashion_mnist_root() -> Path:
     if not (FASHION_MNIST / "train-images-idx3-ubyte.gz").is_file():
         pytest.skip(f"Debian's package dataset-fashion-mnist is not installed at {FASHION_MNIST}")
     return FASHION_MNIST
+
+
+@pytest.fixture(autouse=True)
+def _short_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the command, run inside a test, from asking later tests' processes for tracebacks."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
