@@ -1,0 +1,149 @@
+"""What a study does: strategies, how they are tuned, how they are compared; conf/study names it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from lrbench import duration
+from lrbench.checks import require
+
+GRID_RATIO = 2.0  # between neighbouring peak lrs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guide:
+    """How the common claims are measured.
+
+    Attributes:
+        references: schedulers that late gains are held against; tuned as the strategies are.
+        models: choices of conf/model to try warmup on; None: the study's own model and the next
+            larger one of its kind, if there is one.
+        warmup: duration of the warmup that is compared with none.
+        warmup_lr_factors: multiples of the tuned peak lr at which it is.
+        warmup_seeds: seeds of those runs.
+        short_budget: a budget counts as short up to this share of the full length.
+        cut_seeds: final runs of plateau that are trained again without a cut.
+        max_cuts: cuts of each such run that are tried, the first ones.
+    """
+
+    references: tuple[str, ...]
+    models: tuple[str, ...] | None
+    warmup: str
+    warmup_lr_factors: tuple[float, ...]
+    warmup_seeds: tuple[int, ...]
+    short_budget: str
+    cut_seeds: int
+    max_cuts: int
+
+    def __post_init__(self) -> None:
+        _require_distinct("references", self.references)
+        if self.models is not None:
+            require(len(self.models) > 0, "models", [], "must name a model, or be null")
+            _require_distinct("models", self.models)
+        amount, _ = _duration("warmup", self.warmup)
+        require(amount > 0, "warmup", self.warmup, "must be above 0")
+        for factor in self.warmup_lr_factors:
+            rule = "must be above 0 and finite"
+            require(0 < factor < math.inf, "warmup_lr_factors", factor, rule)
+        _require_seeds("warmup_seeds", self.warmup_seeds)
+        share("short_budget", self.short_budget)
+        require(self.cut_seeds >= 0, "cut_seeds", self.cut_seeds, "must be 0 or more")
+        require(self.max_cuts >= 1, "max_cuts", self.max_cuts, "must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """The protocol: tune every strategy alike, then compare on fresh seeds.
+
+    Attributes:
+        strategies: choices of conf/scheduler.
+        num_trials: peak lrs tried for each strategy.
+        lrs: the peak lrs themselves, or None for a grid around `optimizer.lr`.
+        max_extensions: how often the grid may grow by one lr at an end.
+        knob_trials: trials for each strategy beyond the grid; see `knobs`.
+        knobs: strategy to its own keys to values; a strategy without any spends its knob trials on
+            lrs between those of the grid, so that all have the same number of trials.
+        tuning_seeds, final_seeds: disjoint.
+        untuned: whether every strategy is also run at the shared `optimizer.lr`.
+        budgets: shares of `trainer.length`, such as ``30%``.
+        margin: points of accuracy (percent) within which strategies are equivalent.
+        guide: how the common claims are measured, or None.
+    """
+
+    strategies: tuple[str, ...]
+    num_trials: int
+    lrs: tuple[float, ...] | None
+    max_extensions: int
+    knob_trials: int
+    knobs: dict[str, Any]
+    tuning_seeds: tuple[int, ...]
+    final_seeds: tuple[int, ...]
+    untuned: bool
+    budgets: tuple[str, ...]
+    margin: float
+    guide: Guide | None
+
+    def __post_init__(self) -> None:
+        require(len(self.strategies) > 0, "strategies", [], "must name at least one scheduler")
+        _require_distinct("strategies", self.strategies)
+        require(self.num_trials >= 1, "num_trials", self.num_trials, "must be at least 1")
+        if self.lrs is not None:
+            require(len(self.lrs) > 0, "lrs", [], "must hold an lr, or be null")
+            _require_distinct("lrs", self.lrs)
+            for lr in self.lrs:
+                require(0 < lr < math.inf, "lrs", lr, "must be above 0 and finite")
+        require(
+            self.max_extensions >= 0, "max_extensions", self.max_extensions, "must be 0 or more"
+        )
+        require(self.knob_trials >= 0, "knob_trials", self.knob_trials, "must be 0 or more")
+        for strategy, keys in self.knobs.items():
+            well_formed = isinstance(keys, dict) and all(
+                isinstance(values, list | tuple) and values for values in keys.values()
+            )
+            rule = "must map keys of the scheduler to lists of values: {warmup: [5%, 10%]}"
+            require(well_formed, f"knobs.{strategy}", keys, rule)
+        _require_seeds("tuning_seeds", self.tuning_seeds)
+        _require_seeds("final_seeds", self.final_seeds)
+        common = sorted(set(self.tuning_seeds) & set(self.final_seeds))
+        rule = f"must not hold the tuning seeds {common}: what was tuned on them is no fair test"
+        require(not common, "final_seeds", list(self.final_seeds), rule)
+        require(len(self.budgets) > 0, "budgets", [], "must hold at least one share, such as 100%")
+        _require_distinct("budgets", tuple(share("budgets", text) for text in self.budgets))
+        require(0 < self.margin < 100, "margin", self.margin, "must lie between 0 and 100 points")
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The guide's references that are not strategies of the study anyway."""
+        found = () if self.guide is None else self.guide.references
+        return tuple(name for name in found if name not in self.strategies)
+
+
+def share(key: str, text: str) -> float:
+    """``"30%"`` as 0.3.
+
+    Raises:
+        ValueError: not a percentage above 0 and up to 100.
+    """
+    amount, unit = _duration(key, text)
+    require(unit == "%" and 0 < amount <= 100, key, text, "must be a share from above 0% to 100%")
+    return amount / 100
+
+
+def _duration(key: str, text: str) -> tuple[float, str]:
+    try:
+        return duration.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{key}={text}: {error}") from None
+
+
+def _require_distinct(key: str, values: tuple[Any, ...]) -> None:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    require(not repeated, key, list(values), f"must not repeat {repeated}")
+
+
+def _require_seeds(key: str, seeds: tuple[int, ...]) -> None:
+    require(len(seeds) > 0, key, [], "must hold a seed")
+    _require_distinct(key, seeds)
+    require(min(seeds) >= 0, key, min(seeds), "must be 0 or more")
