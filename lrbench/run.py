@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import shlex
@@ -255,6 +256,7 @@ def outcome(state: State, test: Evaluation | None, batch_size: int) -> dict[str,
     """
     evaluations = list(zip(state.val_accuracies, state.val_losses, state.val_steps, strict=True))
     best = max(evaluations, key=lambda e: (e[0], -e[1]), default=(None, None, None))
+    norm = state.largest_grad_norm  # JSON has no infinity
     last = evaluations[-1] if evaluations and test is not None else (None, None, None)
     return {
         "steps": state.step,
@@ -265,6 +267,8 @@ def outcome(state: State, test: Evaluation | None, batch_size: int) -> dict[str,
         "best_val_loss": best[1],
         "best_val_accuracy": best[0],
         "best_val_step": best[2],
+        "largest_grad_norm": norm if norm is not None and math.isfinite(norm) else None,
+        "largest_grad_norm_step": state.largest_grad_norm_step,
         "seconds": round(state.seconds, 3),
         "images_per_second": round(state.step * batch_size / max(state.train_seconds, 1e-9), 1),
     }

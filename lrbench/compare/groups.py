@@ -32,6 +32,7 @@ FREE = (
     "trainer.checkpoint_interval_seconds",
     "trainer.log_interval",
     "trainer.eval_batch_size",
+    "trainer.record_grad_norm",
 )
 CHOICE_GROUPS = ("model", "dataset", "optimizer", "trainer")
 UNSET = "unset"

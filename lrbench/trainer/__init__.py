@@ -24,6 +24,7 @@ class Trainer:
     log_interval: str
     checkpoint_interval_seconds: float
     max_grad_norm: float | None  # L2 norm over all parameters; None: no clipping
+    record_grad_norm: bool  # before clipping
     label_smoothing: float  # of the training loss alone
     precision: str  # auto, fp32, bf16, fp16
     compile: bool | str  # True, False or "auto"

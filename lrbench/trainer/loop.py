@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -63,10 +63,21 @@ class State:
     val_accuracies: list[float] = field(default_factory=list)
     pending_losses: list[float] = field(default_factory=list)  # of the updates since recorded_step
     pending_right: list[int] = field(default_factory=list)  # images classed right in each
+    pending_grad_norm: float | None = None  # the largest since recorded_step; inf: not finite
+    largest_grad_norm: float | None = None  # of the run so far; None: not recorded
+    largest_grad_norm_step: int | None = None  # the (first) update that had it
     loss_scale: dict[str, Any] = field(default_factory=dict)  # fp16's, else empty
     train_seconds: float = 0.0  # in updates alone
     seconds: float = 0.0  # evaluations, records and checkpoints included
     resumes: list[dict[str, Any]] = field(default_factory=list)  # under a policy: step, what, how
+
+
+class _Measured(NamedTuple):
+    """What one update shows of itself, as scalars on the device."""
+
+    loss: Tensor  # mean over the batch
+    right: Tensor  # images classed right
+    grad_norm: Tensor | None  # L2, before clipping; None where nobody asks
 
 
 class Loop:
@@ -119,7 +130,7 @@ class Loop:
         self.scaler = torch.amp.GradScaler(device.type) if fp16 else None
         self.compiled = hardware.choose_compile(settings.compile, device)
         self.forward: Any = torch.compile(model) if self.compiled else model
-        self._waiting: list[tuple[Tensor, Tensor]] = []  # (loss, right) still on the device
+        self._waiting: list[_Measured] = []  # still on the device
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take up where the run that handed `checkpoint` to `save` left off, bit for bit."""
@@ -182,18 +193,18 @@ class Loop:
         progress = self.progress(self.state.step)
         set_lr(self.optimizer, self.scheduler.factor(progress))
         set_momentum(self.optimizer, self.scheduler.momentum(progress))
-        loss, right, taken = self._attempt(images, labels)
-        while not taken:  # fp16 overflowed: the same update again, at the smaller loss scale
-            loss, right, taken = self._attempt(images, labels)
+        measured = self._attempt(images, labels)
+        while measured is None:  # fp16 overflowed: the same update again, at the smaller loss scale
+            measured = self._attempt(images, labels)
         self.state.step += 1
-        self._waiting.append((loss, right))
+        self._waiting.append(measured)
         # On a CPU looking costs nothing; a GPU is waited for once in a while.
         waited = time.perf_counter() - self._last_watch
         if self.device.type == "cpu" or waited > WATCH_SECONDS:
             self._collect()
 
-    def _attempt(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, bool]:
-        """Forward, backward, step: mean loss, images classed right, and whether a step was taken.
+    def _attempt(self, images: Tensor, labels: Tensor) -> _Measured | None:
+        """Forward, backward, step; None where no step was taken.
 
         Only fp16 can refuse the step: its gradients overflowed, and the loss scale is now halved.
         """
@@ -209,19 +220,31 @@ class Loop:
             losses.append(loss.detach())
             rights.append((logits.detach().argmax(1) == target).sum())
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        grad_norm = self._clip()
         taken = self._step_optimizer()
         self.optimizer.zero_grad(set_to_none=True)
+        if not taken:
+            return None
         if parts == 1:
-            return losses[0], rights[0], taken
-        return torch.stack(losses).sum(), torch.stack(rights).sum(), taken
+            return _Measured(losses[0], rights[0], grad_norm)
+        return _Measured(torch.stack(losses).sum(), torch.stack(rights).sum(), grad_norm)
+
+    def _clip(self) -> Tensor | None:
+        """Clip the gradients where asked to; their norm before that, where it is to be recorded."""
+        limit, record = self.settings.max_grad_norm, self.settings.record_grad_norm
+        if limit is not None:
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+            return norm if record else None
+        if not record:
+            return None
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return nn.utils.get_total_norm(grads)
 
     def _step_optimizer(self) -> bool:
-        """Clip and apply the gradients; False where fp16's were not finite."""
+        """Apply the gradients; False where fp16's were not finite."""
         scaler = self.scaler
-        if scaler is not None:
-            scaler.unscale_(self.optimizer)
-        if self.settings.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         if scaler is None:
             self.optimizer.step()
             return True
@@ -237,14 +260,28 @@ class Loop:
         self._last_watch = time.perf_counter()
         if not self._waiting:
             return
-        losses = torch.stack([loss for loss, _ in self._waiting]).tolist()
-        rights = torch.stack([right for _, right in self._waiting]).tolist()
+        first = self.state.step - len(self._waiting) + 1
+        losses = torch.stack([measured.loss for measured in self._waiting]).tolist()
+        rights = torch.stack([measured.right for measured in self._waiting]).tolist()
+        norms = [m.grad_norm for m in self._waiting if m.grad_norm is not None]  # all or none
+        grad_norms = torch.stack(norms).tolist() if norms else [None] * len(losses)
         self._waiting.clear()
-        for step, loss in enumerate(losses, self.state.step - len(losses) + 1):
+        for step, (loss, grad_norm) in enumerate(zip(losses, grad_norms, strict=True), first):
+            if grad_norm is not None:
+                self._note_grad_norm(step, grad_norm)
             if not math.isfinite(loss):
                 self._diverge(step, f"training loss is {loss}", loss)
         self.state.pending_losses += losses
         self.state.pending_right += rights
+
+    def _note_grad_norm(self, step: int, norm: float) -> None:
+        """Keep the largest since the last record, and of the run; one not finite counts as inf."""
+        state = self.state
+        norm = norm if math.isfinite(norm) else math.inf
+        if state.pending_grad_norm is None or norm > state.pending_grad_norm:
+            state.pending_grad_norm = norm
+        if state.largest_grad_norm is None or norm > state.largest_grad_norm:
+            state.largest_grad_norm, state.largest_grad_norm_step = norm, step
 
     def _record_due(self) -> bool:
         step = self.state.step
@@ -269,12 +306,13 @@ class Loop:
             "train/loss": math.fsum(state.pending_losses) / len(state.pending_losses),
             "train/accuracy": sum(state.pending_right)
             / (len(state.pending_right) * self.settings.batch_size),
+            "train/grad_norm": state.pending_grad_norm,
         }
         if validation is not None:
             values |= {"val/loss": validation.loss, "val/accuracy": validation.accuracy}
         self.recorder.record(state.step, state.step / self.steps_per_epoch, state.seconds, values)
         reported, state.recorded_step = state.recorded_step, state.step
-        state.pending_losses, state.pending_right = [], []
+        state.pending_losses, state.pending_right, state.pending_grad_norm = [], [], None
         if validation is not None:
             if not math.isfinite(validation.loss):
                 raise Diverged(state.step, lr, f"validation loss is {validation.loss}")
@@ -339,9 +377,9 @@ class Loop:
     def _diverge(self, step: int, what: str, loss: float = math.nan) -> NoReturn:
         lr = self._lr(step)
         seconds = self.state.seconds + time.perf_counter() - self._lap_began
-        self.recorder.record(
-            step, step / self.steps_per_epoch, seconds, {"lr": lr, "train/loss": loss}
-        )
+        grad_norm = self.state.pending_grad_norm
+        values = {"lr": lr, "train/loss": loss, "train/grad_norm": grad_norm}
+        self.recorder.record(step, step / self.steps_per_epoch, seconds, values)
         raise Diverged(step, lr, what)
 
     def progress(self, step: int) -> Progress:
