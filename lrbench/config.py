@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from types import UnionType
@@ -58,7 +59,7 @@ def build(node: Any, path: str) -> Any:
 
     Args:
         node: a mapping with a `_target_`, as Hydra composed it.
-        path: the node's place in the config (``"scheduler"``), for messages.
+        path: the node's place in the config (``"scheduler"``; ``""`` is the top), for messages.
 
     Raises:
         ConfigError: one line that names the key, its value and what would be right.
@@ -78,7 +79,28 @@ def build(node: Any, path: str) -> Any:
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(f"{path}.{error}") from error
+        raise ConfigError(_join(path, str(error))) from error
+
+
+@contextmanager
+def search(config_dir: Path | None, conf: Path = CONF) -> Iterator[list[str]]:
+    """Hydra set up on `conf`, for `hydra.compose` within a ``with`` block.
+
+    Yields:
+        overrides to compose with, which add the choices in `config_dir`.
+
+    Raises:
+        ConfigError: `config_dir` is no folder.
+    """
+    from hydra import initialize_config_dir
+
+    more = []
+    if config_dir is not None:
+        if not config_dir.is_dir():
+            raise ConfigError(f"--config-dir {config_dir} is not a folder")
+        more = [f"hydra.searchpath=['file://{config_dir.resolve()}']"]
+    with initialize_config_dir(str(conf), job_name="lrbench", version_base="1.3"):
+        yield more
 
 
 def load(group: str, choice: str, **changes: Any) -> Any:
@@ -151,15 +173,20 @@ def _convert(cls: Any, keys: dict[str, Any], path: str) -> dict[str, Any]:
     for key, value in keys.items():
         if key not in names:
             raise ConfigError(
-                f"{path}.{key}={value} is not a key of {cls.__name__} "
+                f"{_join(path, key)}={value} is not a key of {cls.__name__} "
                 f"({', '.join(names)}){nearest(key, names)}"
             )
     for key, field in names.items():
         optional = field.default is not MISSING or field.default_factory is not MISSING
         if keys.get(key, "???") == "???" and not optional:
-            raise ConfigError(f"{path}.{key} has no value: write {path}.{key}=...")
+            place = _join(path, key)
+            raise ConfigError(f"{place} has no value: write {place}=...")
     types = get_type_hints(cls)
-    return {key: _convert_value(types[key], value, f"{path}.{key}") for key, value in keys.items()}
+    return {key: _convert_value(types[key], keys[key], _join(path, key)) for key in keys}
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
 
 
 def _convert_value(kind: Any, value: Any, path: str) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.checks import nearest
 from lrbench.command_line import GROUPS
 from lrbench.config import ConfigError
+from lrbench.words import Words, read
 
 HELP = """\
 See learning-rate schedules before training: lr and momentum over updates and epochs.
@@ -59,53 +59,18 @@ class Arguments:
     num_train: int | None = None
 
 
-@dataclass
-class _Reader:
-    own: dict[str, str] = field(default_factory=dict)
-    overrides: list[str] = field(default_factory=list)
-    config_dir: str | None = None
-    help: bool = False
-
-
 def parse(argv: Sequence[str]) -> Arguments:
     """Read the command line.
 
     Raises:
         ConfigError: an option that is not known, or a key of the preview with a wrong value.
     """
-    read = _Reader()
-    rest = iter(argv)
-    for word in rest:
-        key, equals, value = word.partition("=")
-        if word in ("-h", "--help"):
-            read.help = True
-        elif key in ("--config-dir", "-cd"):
-            read.config_dir = value if equals else next(rest, None)
-            if not read.config_dir:
-                raise ConfigError(f"{key} needs a folder: {key} DIR")
-        elif word in ("-m", "--multirun"):
-            continue  # lists are taken as lists with or without it
-        elif word.startswith("-"):
-            raise ConfigError(f"{word} is not an option of the preview (--config-dir DIR, --help)")
-        elif equals and key in OWN_KEYS:
-            read.own[key] = _unquoted(value)
-        elif equals or word.startswith("~"):
-            _check_typo(key, word)
-            read.overrides.append(word)
-        else:
-            hint = nearest(word, OWN_KEYS) or ": write key=value, for example scheduler=onecycle"
-            raise ConfigError(f"{word} is not an override{hint}")
-    return _checked(read)
+    # Lists are taken as lists with or without -m.
+    return _checked(read(argv, OWN_KEYS, config_keys=CONFIG_KEYS, ignored=("-m", "--multirun")))
 
 
-def _check_typo(key: str, word: str) -> None:
-    """Refuse what is nearly one of the preview's own keys, which Hydra could not suggest."""
-    if key.isidentifier() and key not in CONFIG_KEYS and nearest(key, OWN_KEYS):
-        raise ConfigError(f"{word}: no such key{nearest(key, OWN_KEYS)}")
-
-
-def _checked(read: _Reader) -> Arguments:
-    own = read.own
+def _checked(words: Words) -> Arguments:
+    own = words.own
     for key, value in own.items():
         if not value:
             raise ConfigError(f"{key}= needs a value")
@@ -118,9 +83,9 @@ def _checked(read: _Reader) -> Arguments:
     if "steps_per_epoch" in own and "num_train" in own:
         raise ConfigError("steps_per_epoch and num_train say the same: give one of them")
     return Arguments(
-        overrides=tuple(read.overrides),
-        config_dir=None if read.config_dir is None else Path(read.config_dir),
-        help=read.help,
+        overrides=tuple(words.overrides),
+        config_dir=words.config_dir,
+        help=words.help,
         output=output,
         csv=Path(own["csv"]).expanduser() if "csv" in own else None,
         scale=scale,
@@ -137,9 +102,3 @@ def _count(key: str, own: dict[str, str]) -> int | None:
     if not digits.isdecimal() or int(digits) < 1:
         raise ConfigError(f"{key}={own[key]} must be a whole number of at least 1")
     return int(digits)
-
-
-def _unquoted(value: str) -> str:
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1]
-    return value

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lrbench.config import ConfigError
+from lrbench.config import ConfigError, search
 
 SAME_FOR_ALL = ("seed", "model")  # they change no schedule: a list of them is not drawn twice
 
@@ -48,7 +46,7 @@ def compose(
     Raises:
         HydraException, OmegaConfBaseException, ConfigError: a mistake in the overrides or files.
     """
-    with _hydra(conf, config_dir) as search_path:
+    with search(config_dir, conf) as search_path:
         loader = GlobalHydra.instance().config_loader()
         parser = OverridesParser.create(config_loader=loader)
         parsed = parser.parse_overrides(list(overrides))
@@ -85,18 +83,6 @@ class _Composer:
             overrides = [*self._search_path, *words]
             self._last = (words, hydra_compose("config", overrides, return_hydra_config=True))
         return self._last[1]
-
-
-@contextmanager
-def _hydra(conf: Path, config_dir: Path | None) -> Iterator[list[str]]:
-    """Hydra set up on `conf`; yields the override that adds `config_dir` to its search path."""
-    more = []
-    if config_dir is not None:
-        if not config_dir.is_dir():
-            raise ConfigError(f"--config-dir {config_dir} is not a folder")
-        more = [f"hydra.searchpath=['file://{config_dir.resolve()}']"]
-    with initialize_config_dir(str(conf), job_name="lrbench", version_base="1.3"):
-        yield more
 
 
 def _variants(override: Override) -> list[str]:
