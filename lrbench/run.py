@@ -20,13 +20,17 @@ import lrbench
 from lrbench import run_folder
 from lrbench.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lrbench.checks import nearest
-from lrbench.config import ConfigError, build, flatten
-from lrbench.scheduler import lint
+from lrbench.config import Call, ConfigError, build, flatten
+from lrbench.scheduler import Scheduler, lint
 from lrbench.signals import StopRequest
 
 if TYPE_CHECKING:
     import torch
 
+    from lrbench.dataset import Data
+    from lrbench.model import Model
+    from lrbench.optimizer import Optimizer
+    from lrbench.trainer import Trainer
     from lrbench.trainer.evaluate import Evaluation
     from lrbench.trainer.loop import Loop, State
 
@@ -86,9 +90,7 @@ def _run(
     for key, value in config.items():
         if key not in KEYS:
             raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
-    seed = config["seed"]
-    if type(seed) is not int or not 0 <= seed < 2**63:
-        raise ConfigError(f"seed={seed} must be a whole number from 0 to 2^63 - 1")
+    seed = checked_seed(config["seed"])
     settings = build(cfg.trainer, "trainer")
     scheduler = build(cfg.scheduler, "scheduler")
     dataset = build(cfg.dataset, "dataset")
@@ -104,29 +106,16 @@ def _run(
         return result
 
     # torch takes seconds to import: not before everything that can be checked without it.
-    import torch
-
     from lrbench import hparams
     from lrbench.display import Display
-    from lrbench.model import build_model
     from lrbench.recorder import Recorder
     from lrbench.trainer import hardware
-    from lrbench.trainer.loop import Diverged, Interrupted, Loop
+    from lrbench.trainer.loop import Diverged, Interrupted
 
     device = hardware.choose_device(settings.device)
     hardware.set_up(settings, device)
     data = dataset.load(device, channels_last=settings.channels_last)
-    model = build_model(
-        model_spec,
-        in_channels=data.in_channels,
-        image_size=data.image_size,
-        num_classes=data.num_classes,
-        seed=seed,
-    )
-    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    model = model.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-    optimizer = optimizer_spec.build(model)
-    loop = Loop(model, data, scheduler, optimizer, settings, seed=seed, device=device)
+    loop = assemble(model_spec, data, scheduler, optimizer_spec, settings, seed=seed, device=device)
     checkpoint = _load_checkpoint(folder, config)
     if checkpoint is not None:
         try:
@@ -204,6 +193,50 @@ def _run(
     for line in summary(result, folder):
         log.info(line)
     return result
+
+
+def checked_seed(seed: Any) -> int:
+    """`seed`, if it can be one.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed={seed} must be a whole number from 0 to 2^63 - 1")
+    return seed
+
+
+def assemble(
+    model_spec: Model | Call,
+    data: Data,
+    scheduler: Scheduler,
+    optimizer_spec: Optimizer,
+    settings: Trainer,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Loop:
+    """The loop of a run: its network and optimizer built anew, on `device`.
+
+    Raises:
+        ValueError: the parts do not fit each other.
+    """
+    import torch
+
+    from lrbench.model import build_model
+    from lrbench.trainer.loop import Loop
+
+    model = build_model(
+        model_spec,
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        num_classes=data.num_classes,
+        seed=seed,
+    )
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model = model.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    optimizer = optimizer_spec.build(model)
+    return Loop(model, data, scheduler, optimizer, settings, seed=seed, device=device)
 
 
 def _load_checkpoint(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
