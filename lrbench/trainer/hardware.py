@@ -38,8 +38,7 @@ def set_up(settings: Trainer, device: torch.device) -> None:
         torch.set_num_threads(settings.num_threads)
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-    if settings.deterministic != torch.are_deterministic_algorithms_enabled():
-        torch.use_deterministic_algorithms(settings.deterministic)  # imports inductor: 2 seconds
+    torch.use_deterministic_algorithms(settings.deterministic)
     torch.backends.cudnn.benchmark = device.type == "cuda" and not settings.deterministic
 
 

@@ -66,12 +66,6 @@ def test_threads_and_determinism_are_set() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_determinism_that_is_as_asked_is_not_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Setting it imports torch's compiler: two seconds of every run's start."""
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda _: pytest.fail("set again"))
-    hardware.set_up(settings(), torch.device("cpu"))
-
-
 def test_automatic_choices_on_a_cpu() -> None:
     cpu = torch.device("cpu")
     assert hardware.choose_precision("auto", cpu) == torch.float32
