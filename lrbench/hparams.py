@@ -5,7 +5,8 @@ Four summaries, to be written once each into a run's own event file (not, as tor
 begins, `session_end` when it ends. The final metrics need no summary of their own: the table shows
 the last point of each tag of `METRICS`.
 
-TensorBoard's own helpers for this want TensorFlow; its message types, used here, don't.
+TensorBoard's own helpers for this want TensorFlow or import half of it; its message types, used
+here, don't.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalars
-from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import (
     HParamsPluginData,
     SessionEndInfo,
     SessionStartInfo,
 )
-from tensorboard.util.tensor_util import make_tensor_proto
 
 METRICS = ("test/accuracy", "test/loss", "val/accuracy", "val/loss")
 FIRST = ("scheduler", "lr", "seed")  # columns to see at once
@@ -32,6 +34,13 @@ CHARTS = {  # category: tags, a chart each
     "Loss": ("train/loss", "val/loss"),
     "Accuracy": ("train/accuracy", "val/accuracy"),
 }
+
+# As in tensorboard.plugins.hparams.metadata, whose import costs a quarter of a second.
+PLUGIN_NAME = "hparams"
+PLUGIN_DATA_VERSION = 0
+EXPERIMENT_TAG = "_hparams_/experiment"
+SESSION_START_INFO_TAG = "_hparams_/session_start_info"
+SESSION_END_INFO_TAG = "_hparams_/session_end_info"
 
 HParam = str | float | bool
 
@@ -67,7 +76,7 @@ def experiment(hparams: Mapping[str, HParam]) -> Summary:
     sweep, so that it does not matter whose TensorBoard reads first.
     """
     return _summary(
-        metadata.EXPERIMENT_TAG,
+        EXPERIMENT_TAG,
         HParamsPluginData(
             experiment=api_pb2.Experiment(
                 hparam_infos=[
@@ -94,7 +103,7 @@ def session_start(hparams: Mapping[str, HParam], time_seconds: float) -> Summary
             info.hparams[name].number_value = value
         else:
             info.hparams[name].string_value = value
-    return _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=info))
+    return _summary(SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=info))
 
 
 def session_end(status: str, time_seconds: float) -> Summary:
@@ -103,7 +112,7 @@ def session_end(status: str, time_seconds: float) -> Summary:
         status=api_pb2.STATUS_SUCCESS if status == "completed" else api_pb2.STATUS_FAILURE,
         end_time_secs=time_seconds,
     )
-    return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
+    return _summary(SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
 
 
 def layout() -> Summary:
@@ -127,15 +136,24 @@ def layout() -> Summary:
             Summary.Value(
                 tag=custom_scalars.CONFIG_SUMMARY_TAG,
                 metadata=custom_scalars.create_summary_metadata(),
-                tensor=make_tensor_proto(content.SerializeToString(), dtype=DT_STRING),
+                tensor=TensorProto(
+                    dtype=DT_STRING,
+                    tensor_shape=TensorShapeProto(),
+                    string_val=[content.SerializeToString()],
+                ),
             )
         ]
     )
 
 
 def _summary(tag: str, data: HParamsPluginData) -> Summary:
+    data.version = PLUGIN_DATA_VERSION
+    plugin = SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME, content=data.SerializeToString())
+    empty = TensorShapeProto(dim=[TensorShapeProto.Dim(size=0)])
     value = Summary.Value(
-        tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR
+        tag=tag,
+        metadata=SummaryMetadata(plugin_data=plugin),
+        tensor=TensorProto(dtype=DT_FLOAT, tensor_shape=empty),
     )
     return Summary(value=[value])
 

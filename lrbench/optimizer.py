@@ -64,6 +64,7 @@ class Optimizer:
             groups = [{"params": parameters}]
         else:
             raise ValueError(f"{named} knows no weight decay: write optimizer.weight_decay=0")
+        _leave_compiler_out(target)
         optimizer = self.algorithm(groups, lr=self.lr)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ValueError(f"{named} must be a torch.optim.Optimizer")
@@ -88,6 +89,21 @@ class Optimizer:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         return [group for group in groups if group["params"]]
+
+
+def _leave_compiler_out(algorithm: Any) -> None:
+    """Take off the guards through which torch.optim imports torch's compiler, more than a second.
+
+    They keep a compiled training loop from tracing into the optimizer; lrbench compiles models
+    alone. What else they do, updating without gradients, is done as plainly.
+    """
+    import torch
+
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        method = getattr(torch.optim.Optimizer, name)
+        setattr(torch.optim.Optimizer, name, inspect.unwrap(method))
+    if str(getattr(algorithm, "__module__", "")).startswith("torch.optim."):
+        algorithm.step = torch.no_grad()(inspect.unwrap(algorithm.step))
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:

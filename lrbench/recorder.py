@@ -15,8 +15,8 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
-from tensorboard.summary.writer.record_writer import RecordWriter
 
+from lrbench import tfrecord
 from lrbench.display import Display
 
 FLUSH_SECONDS = 1.0  # at most so much later than the run does a watching TensorBoard see it
@@ -75,7 +75,6 @@ class Recorder:
             folder / f"events.out.tfevents.{stamp}.{socket.gethostname()}.{os.getpid()}"
         )
         self._events_file = self._events_path.open("wb")
-        self._events = RecordWriter(self._events_file)
         self._write_event(Event(file_version="brain.Event:2"))
         self._write_event(Event(step=next_step, session_log=SessionLog(status=SessionLog.START)))
 
@@ -146,7 +145,7 @@ class Recorder:
 
     def _write_event(self, event: Any) -> None:
         event.wall_time = time.time()
-        self._events.write(event.SerializeToString())
+        self._events_file.write(tfrecord.record(event.SerializeToString()))
 
 
 def _cut_back(folder: Path, position: Mapping[str, int]) -> None:

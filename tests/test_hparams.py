@@ -10,6 +10,7 @@ import pytest
 from tensorboard import program
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -134,3 +135,13 @@ def test_truth_values_stay_truth_values() -> None:
     info = HParamsPluginData.FromString(content).session_start_info
     assert info.hparams["nesterov"].WhichOneof("kind") == "bool_value"
     assert info.hparams["depth"].number_value == 3
+
+
+def test_summaries_are_marked_as_tensorboards_own_helper_marks_them() -> None:
+    data = HParamsPluginData(session_end_info={"end_time_secs": 7.0, "status": "STATUS_SUCCESS"})
+    (value,) = hparams.session_end("completed", 7.0).value
+    assert value.tag == metadata.SESSION_END_INFO_TAG
+    assert value.metadata == metadata.create_summary_metadata(data)
+    assert value.tensor == metadata.NULL_TENSOR
+    tags = {hparams.experiment({}).value[0].tag, hparams.session_start({}, 0.0).value[0].tag}
+    assert tags == {metadata.EXPERIMENT_TAG, metadata.SESSION_START_INFO_TAG}

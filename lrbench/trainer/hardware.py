@@ -38,7 +38,8 @@ def set_up(settings: Trainer, device: torch.device) -> None:
         torch.set_num_threads(settings.num_threads)
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-    torch.use_deterministic_algorithms(settings.deterministic)
+    if settings.deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(settings.deterministic)  # imports torch's compiler: 1 s
     torch.backends.cudnn.benchmark = device.type == "cuda" and not settings.deterministic
 
 
