@@ -43,7 +43,7 @@ def task(cfg: DictConfig) -> float | None:
             asked = cfg if command_line.changes_on_resume(hydra_config.overrides.task) else None
             cfg = resume(folder, asked, cfg.resume_policy)
             hydra_config = run_folder.recorded(folder, "hydra").hydra
-        result = run(cfg, folder, hydra_config, rerun=cfg.get("rerun"), show=not in_sweep)
+        result = run(cfg, folder, hydra_config, rerun=cfg.get("rerun"), in_sweep=in_sweep)
         return cast("float | None", result["val_loss"])
     except DivergedRun as error:
         if in_sweep:  # a result like any other

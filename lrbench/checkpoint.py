@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+SCRATCH = ".tmp"  # how the name of a file ends that is not complete yet
+
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used, and why."""
@@ -23,19 +25,35 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: the file cannot be written; its message names `path`.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}{SCRATCH}")
     try:
         with scratch.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
+        _sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
             scratch.unlink()
         if isinstance(error, OSError):
             raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a renaming in `folder` to the disk, so that it outlasts a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_scratch(folder: Path) -> None:
+    """Delete what killed processes have begun to write in `folder` and not completed."""
+    for path in folder.glob(f".*{SCRATCH}"):
+        path.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -18,6 +19,7 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 
 from lrbench import tfrecord
 from lrbench.display import Display
+from lrbench.seal import file_crc
 
 FLUSH_SECONDS = 1.0  # at most so much later than the run does a watching TensorBoard see it
 HISTORY_TAGS = {
@@ -29,6 +31,9 @@ HISTORY_TAGS = {
     "val_accuracy": "val/accuracy",
 }
 HISTORY_COLUMNS = ("step", "epoch", *HISTORY_TAGS, "seconds")
+
+
+Position = Mapping[str, Mapping[str, int]]  # per file: {"bytes": its size, "crc32": of them}
 
 
 class Recorder:
@@ -47,34 +52,35 @@ class Recorder:
         display: where progress is shown.
 
     Raises:
-        ValueError: a file of the run is shorter than the checkpoint says.
+        ValueError: a file of the run is not what it was at the checkpoint.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        position: Mapping[str, int] | None,
+        position: Position | None,
         next_step: int,
         display: Display,
     ) -> None:
         self._display = display
         self._last_flush = time.monotonic()
         _cut_back(folder, position or {})
-        self._sizes = dict(position or {})
+        former = {
+            name: (entry["bytes"], entry["crc32"]) for name, entry in (position or {}).items()
+        }
         history = folder / "history.csv"
-        self._history: IO[str] = history.open("a", newline="")
-        if history.stat().st_size == 0:
-            self._history.write(",".join(HISTORY_COLUMNS) + "\n")
+        self._history = _Summed(history, *former.pop(history.name, (0, 0)))
+        if self._history.num_bytes == 0:
+            self._write_line(HISTORY_COLUMNS)
+        self._former = former  # the event files of earlier processes
         # Names sort by time: TensorBoard reads a folder's files in the order of their names.
-        last = max(
-            (int(name.split(".")[3]) for name in self._sizes if "tfevents" in name), default=0
-        )
+        last = max((int(name.split(".")[3]) for name in former), default=0)
         stamp = max(int(time.time()), last + 1)
         self._events_path = (
             folder / f"events.out.tfevents.{stamp}.{socket.gethostname()}.{os.getpid()}"
         )
-        self._events_file = self._events_path.open("wb")
+        self._events_file = _Summed(self._events_path)
         self._write_event(Event(file_version="brain.Event:2"))
         self._write_event(Event(step=next_step, session_log=SessionLog(status=SessionLog.START)))
 
@@ -94,7 +100,7 @@ class Recorder:
         summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in rounded.items()])
         self._write_event(Event(step=step, summary=summary))
         cells = [str(rounded.get(tag, "")) for tag in HISTORY_TAGS.values()]
-        self._history.write(",".join([str(step), f"{epoch:.6g}", *cells, f"{seconds:.3f}"]) + "\n")
+        self._write_line([str(step), f"{epoch:.6g}", *cells, f"{seconds:.3f}"])
         if time.monotonic() - self._last_flush >= FLUSH_SECONDS:
             self.flush()
         self._display.update(step, values)
@@ -122,14 +128,16 @@ class Recorder:
         self._events_file.flush()
         self._last_flush = time.monotonic()
 
-    def position(self) -> dict[str, int]:
-        """Bring the files to the disk and return each one's size, for the checkpoint."""
+    def position(self) -> dict[str, dict[str, int]]:
+        """Bring the files to the disk; each one's size and CRC-32, for the checkpoint."""
         self.flush()
         for file in (self._history, self._events_file):
             os.fsync(file.fileno())
-        self._sizes["history.csv"] = os.fstat(self._history.fileno()).st_size
-        self._sizes[self._events_path.name] = os.fstat(self._events_file.fileno()).st_size
-        return dict(self._sizes)
+        now = {file.path.name: file.position for file in (self._history, self._events_file)}
+        return {
+            name: {"bytes": num_bytes, "crc32": crc}
+            for name, (num_bytes, crc) in {**self._former, **now}.items()
+        }
 
     def __enter__(self) -> Recorder:
         return self
@@ -140,24 +148,59 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._history.close()
-        self._events_file.close()
+        for file in (self._history, self._events_file):
+            try:
+                file.close()
+            except OSError:  # the disk that failed a write fails the rest of it, too
+                if error is None:
+                    raise
 
     def _write_event(self, event: Any) -> None:
         event.wall_time = time.time()
         self._events_file.write(tfrecord.record(event.SerializeToString()))
 
+    def _write_line(self, cells: Iterable[str]) -> None:
+        self._history.write((",".join(cells) + "\n").encode())
 
-def _cut_back(folder: Path, position: Mapping[str, int]) -> None:
+
+class _Summed:
+    """A file that is appended to and knows the size and the CRC-32 of all that it holds."""
+
+    def __init__(self, path: Path, num_bytes: int = 0, crc: int = 0) -> None:
+        self.path = path
+        self.num_bytes = num_bytes
+        self._crc = crc
+        self._file = path.open("ab")
+        self.flush, self.fileno, self.close = self._file.flush, self._file.fileno, self._file.close
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Size in bytes, and CRC-32."""
+        return self.num_bytes, self._crc
+
+    def write(self, content: bytes) -> None:
+        self._file.write(content)
+        self.num_bytes += len(content)
+        self._crc = zlib.crc32(content, self._crc)
+
+
+def _cut_back(folder: Path, position: Position) -> None:
     for path in (folder / "history.csv", *folder.glob("events.out.tfevents.*")):
         if path.name not in position:
             path.unlink(missing_ok=True)
-    for name, size in position.items():
-        path = folder / name
+    for name, entry in position.items():
+        path, size = folder / name, entry["bytes"]
         found = path.stat().st_size if path.exists() else 0
+        remedy = f"delete {folder} and start the run again"
         if found < size:
             raise ValueError(
                 f"{path} has {found} bytes but the checkpoint was made with {size}: it was cut or "
-                f"deleted since; delete {folder} and start the run again"
+                f"deleted since; {remedy}"
             )
-        os.truncate(path, size)
+        if file_crc(path, size) != entry["crc32"]:
+            raise ValueError(
+                f"{path} is damaged: its first {size} bytes are not those that the checkpoint was "
+                f"made with; {remedy}"
+            )
+    for name, entry in position.items():
+        os.truncate(folder / name, entry["bytes"])

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lrbench import run_folder
-from lrbench.checkpoint import atomic_write, load_checkpoint, save_checkpoint
+from lrbench.checkpoint import load_checkpoint, save_checkpoint
 from lrbench.checks import require_choice
 from lrbench.config import build, flatten
 from lrbench.run_folder import FolderError
@@ -122,6 +122,5 @@ def _make_over(
     cfg = OmegaConf.create({**config, "resume": None, "resume_policy": None})
     (folder / run_folder.RESULT).unlink(missing_ok=True)
     save_checkpoint(folder / run_folder.CHECKPOINT, checkpoint)
-    with atomic_write(folder / ".hydra" / "config.yaml") as file:
-        file.write(OmegaConf.to_yaml(cfg).encode())
+    run_folder.write_yaml(folder / ".hydra" / "config.yaml", cfg)
     return cfg

@@ -56,7 +56,7 @@ def run(
     hydra: DictConfig,
     *,
     rerun: str | None = None,
-    show: bool = True,
+    in_sweep: bool = False,
 ) -> dict[str, Any]:
     """Train what `cfg` describes in `folder`, or finish what was begun there.
 
@@ -65,7 +65,8 @@ def run(
         folder: the run folder; it exists.
         hydra: Hydra's own config, for the names of the choices and for `.hydra/`.
         rerun: ``"failed"`` trains a diverged run again, from the start.
-        show: whether to show a progress bar; a sweep shows its own.
+        in_sweep: the run is one of a sweep: it shows no progress bar, the sweep has its own, and
+            waits where another process still trains it.
 
     Returns:
         The content of result.json.
@@ -76,15 +77,16 @@ def run(
         DivergedRun: after writing the result.
         Stopped: after saving a checkpoint.
     """
-    handle = run_folder.lock(folder)
+    handle = run_folder.lock(folder, wait=in_sweep)
     try:
-        return _run(cfg, folder, hydra, rerun, show)
+        run_folder.clear(folder)
+        return _run(cfg, folder, hydra, rerun, in_sweep)
     finally:
         os.close(handle)
 
 
 def _run(
-    cfg: DictConfig, folder: Path, hydra: DictConfig, rerun: str | None, show: bool
+    cfg: DictConfig, folder: Path, hydra: DictConfig, rerun: str | None, in_sweep: bool
 ) -> dict[str, Any]:
     config = run_folder.plain_config(cfg)
     for key, value in config.items():
@@ -148,7 +150,7 @@ def _run(
             total_steps=loop.total_steps,
             start_step=loop.state.step,
             batch_size=settings.batch_size,
-            live=show,
+            live=not in_sweep,
         ) as display,
         Recorder(
             folder,
@@ -175,6 +177,7 @@ def _run(
             raise Stopped(stop.signum) from None
         status = "completed" if diverged is None else "diverged"
         recorder.add(hparams.session_end(status, time.time()))
+        files = recorder.position()
     result = {
         "status": status,
         # A run that was made over on the way is no run of the plain strategy.
@@ -186,6 +189,7 @@ def _run(
         "resumes": loop.state.resumes,
         "environment": environment(device),
         "fingerprint": identity["fingerprint"],
+        "files": files,
     }
     run_folder.write_result(folder, result)
     if diverged is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
@@ -17,8 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lrbench.checkpoint import atomic_write
+from lrbench.checkpoint import atomic_write, remove_scratch
 from lrbench.config import flatten
+from lrbench.seal import SealError, check_object, check_text, sealed_object, sealed_text
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 RESULT = "result.json"
@@ -42,23 +46,39 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def lock(folder: Path) -> int:
+def lock(folder: Path, *, wait: bool = False) -> int:
     """Claim `folder` for this process; returns the handle that holds it until the process ends.
 
     The lock is the kernel's, on the folder itself: it leaves no file and dies with the process.
 
+    Args:
+        wait: until whoever has it lets go: a sweep that is repeated may meet a worker that has
+            outlived the one before.
+
     Raises:
-        FolderError: another process has it.
+        FolderError: another process has it, and `wait` is false.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(handle)
-        raise FolderError(f"{folder} is in use by another process: wait for it to end") from None
+        if not wait:
+            os.close(handle)
+            raise FolderError(
+                f"{folder} is in use by another process: wait for it to end, or choose another "
+                "folder with hydra.run.dir=..."
+            ) from None
+        log.warning("%s is in use by another process: waiting for it to end", folder)
+        fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError:  # a file system without locks: go on without
         pass
     return handle
+
+
+def clear(folder: Path) -> None:
+    """Delete what a killed process has left half-written; who calls holds the lock."""
+    for path in (folder, folder / ".hydra"):
+        remove_scratch(path)
 
 
 def finished(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -78,10 +98,10 @@ def finished(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        result: dict[str, Any] = json.loads(path.read_text())
-        recorded_print = result["fingerprint"]
-    except (ValueError, KeyError, TypeError) as error:
+        result = read_result(folder)
+    except ValueError as error:
         raise FolderError(f"{path} is damaged ({error}): delete {folder}, run again") from error
+    recorded_print = result.get("fingerprint")
     if recorded_print != fingerprint(config):
         raise FolderError(
             f"{path} is the result of another config (fingerprint {recorded_print}, "
@@ -99,11 +119,13 @@ def recorded(folder: Path, name: str) -> DictConfig:
     """
     path = folder / ".hydra" / f"{name}.yaml"
     try:
-        cfg = OmegaConf.load(path)
+        text = path.read_text()
+        check_text(text)
+        cfg = OmegaConf.create(text)
         if not isinstance(cfg, DictConfig) or not cfg:
             raise FolderError(f"{path} is damaged (not a mapping): delete {folder}, run again")
         return cfg
-    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+    except (SealError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())
         raise FolderError(f"{path} is damaged ({reason}): delete {folder}, run again") from error
 
@@ -132,11 +154,33 @@ def write_config(folder: Path, cfg: DictConfig, hydra: DictConfig) -> None:
     }
     try:
         for name, node in nodes.items():
-            with atomic_write(hidden / f"{name}.yaml") as file:
-                file.write(OmegaConf.to_yaml(node, resolve=False).encode())
+            write_yaml(hidden / f"{name}.yaml", node)
     except OSError:  # a full disk: what is begun here is not worth keeping
         shutil.rmtree(hidden, ignore_errors=True)
         raise
+
+
+def write_yaml(path: Path, node: Any) -> None:
+    """Write the config `node`, its interpolations unresolved, and its checksum as a comment."""
+    with atomic_write(path) as file:
+        file.write(sealed_text(OmegaConf.to_yaml(node, resolve=False)).encode())
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """The content of result.json.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged, and how.
+    """
+    try:
+        result = json.loads((folder / RESULT).read_text())
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(result, dict):
+        raise ValueError("not an object")
+    check_object(result)
+    return result
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -146,12 +190,12 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
         for key, value in result.items()
     }
     with atomic_write(folder / RESULT) as file:
-        file.write(json.dumps(finite, indent=2, allow_nan=False).encode() + b"\n")
+        file.write(json.dumps(sealed_object(finite), indent=2, allow_nan=False).encode() + b"\n")
 
 
 def start_over(folder: Path) -> None:
     """Forget the run's result and checkpoint, so that it is trained from the start."""
-    for name in (RESULT, CHECKPOINT):
+    for name in (CHECKPOINT, RESULT):  # so that a kill in between leaves a result to start over
         (folder / name).unlink(missing_ok=True)
 
 
@@ -172,7 +216,8 @@ def last_error(folder: Path) -> str | None:
 
 def sweep_away(folder: Path) -> None:
     """Remove what a refused run left: nothing, or its log alone; never a folder with more in it."""
-    with suppress(OSError):
+    with suppress(OSError, FolderError):
+        os.close(lock(folder))  # another process may just have begun there
         if [path.name for path in folder.iterdir()] == [LOG]:
             (folder / LOG).unlink()
         folder.rmdir()

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lrbench.display import Display
-from lrbench.recorder import HISTORY_COLUMNS, HISTORY_TAGS, Recorder
+from lrbench.recorder import HISTORY_COLUMNS, HISTORY_TAGS, Position, Recorder
 
 
-def new_recorder(
-    folder: Path, position: dict[str, int] | None = None, next_step: int = 1
-) -> Recorder:
+def new_recorder(folder: Path, position: Position | None = None, next_step: int = 1) -> Recorder:
     display = Display(total_steps=100, start_step=0, batch_size=1)
     return Recorder(folder, position=position, next_step=next_step, display=display)
 
@@ -96,10 +95,34 @@ def test_a_file_shorter_than_the_checkpoint_says_is_named(tmp_path: Path) -> Non
     with new_recorder(tmp_path) as recorder:
         record(recorder, 1)
         position = recorder.position()
-    size = position["history.csv"]
+    size = position["history.csv"]["bytes"]
     (tmp_path / "history.csv").write_text("cut")
     with pytest.raises(ValueError, match=rf"history\.csv has 3 bytes but .* made with {size}"):
         new_recorder(tmp_path, position)
+
+
+@pytest.mark.parametrize("kind", ["history.csv", "events.*"])
+def test_a_flipped_bit_is_found_when_the_run_is_resumed(tmp_path: Path, kind: str) -> None:
+    with new_recorder(tmp_path) as recorder:
+        for step in range(1, 4):
+            record(recorder, step)
+        position = recorder.position()
+        record(recorder, 4)
+    with new_recorder(tmp_path, position, next_step=4) as recorder:  # nothing is wrong yet
+        record(recorder, 4)
+        position = recorder.position()
+    assert {name: (entry["bytes"], entry["crc32"]) for name, entry in position.items()} == {
+        path.name: (path.stat().st_size, zlib.crc32(path.read_bytes()))
+        for path in tmp_path.iterdir()
+    }
+    (path,) = sorted(tmp_path.glob(kind))[:1]
+    data = bytearray(path.read_bytes())
+    at = data.index(b"0.1") if kind == "history.csv" else len(data) // 2
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"{path.name} is damaged: its first \d+ bytes"):
+        new_recorder(tmp_path, position, next_step=5)
+    assert path.read_bytes() == data
 
 
 def test_text_and_test_results_reach_tensorboard(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ torch nor the training code is needed.
 from __future__ import annotations
 
 import io
-import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lrbench import run_folder
 from lrbench.compare.find import CompareError
 from lrbench.config import flatten
+from lrbench.seal import check_text, file_crc
 
 COLUMNS = (
     "step", "epoch", "lr", "momentum", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
@@ -129,6 +130,12 @@ def _read_run(path: Path, name: str, found: Found) -> Run | None:
     history, trouble = _read_history(path, result)
     if trouble:
         found.problems.append(Problem(name, f"{trouble}: its curves are left out"))
+    for events in _damaged_events(path, result):
+        what = f"{events} is not what the run wrote: TensorBoard shows less, or wrong"
+        found.problems.append(Problem(name, what))
+    choices, trouble = _read_choices(path)
+    if trouble:
+        found.problems.append(Problem(name, f"{trouble}: the names of its choices are left out"))
     return Run(
         path=path,
         name=name,
@@ -136,7 +143,7 @@ def _read_run(path: Path, name: str, found: Found) -> Run | None:
         scheduler=result["scheduler"],
         seed=result["seed"],
         config={key: _hashable(value) for key, value in flatten(config).items()},
-        choices=_read_choices(path),
+        choices=choices,
         result=result,
         history=history,
     )
@@ -165,11 +172,9 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _read_result(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads((path / run_folder.RESULT).read_text())
-    except (ValueError, RecursionError) as error:
+        result = run_folder.read_result(path)
+    except ValueError as error:
         raise _Unusable(f"result.json is damaged ({error}): set aside") from error
-    if not isinstance(result, dict):
-        raise _Unusable("result.json is damaged (not an object): set aside")
     kinds = {"status": str, "scheduler": str, "seed": int}
     if result.get("status") in ("completed", "diverged"):
         kinds["steps"] = int
@@ -223,6 +228,8 @@ def _read_history(path: Path, result: Mapping[str, Any]) -> tuple[pd.DataFrame |
         return None, "history.csv is empty"
     if not data.endswith(b"\n"):
         return None, "history.csv is cut off in the middle of a line"
+    if "files" in result and result["files"]["history.csv"]["crc32"] != zlib.crc32(data):
+        return None, "history.csv is damaged (it is not what the run wrote)"
     try:
         history = pd.read_csv(io.BytesIO(data), dtype=np.float64)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' ParserError is a ValueError
@@ -242,12 +249,29 @@ def _read_history(path: Path, result: Mapping[str, Any]) -> tuple[pd.DataFrame |
     return history, ""
 
 
-def _read_choices(path: Path) -> dict[str, str]:
-    """The config groups' choices, from the one block of the long hydra.yaml that names them."""
+def _damaged_events(path: Path, result: Mapping[str, Any]) -> list[str]:
+    """Event files that are not what the run wrote; who has deleted one knows of it."""
+    return [
+        name
+        for name, written in result.get("files", {}).items()
+        if name != "history.csv"
+        and (path / name).exists()
+        and file_crc(path / name, (path / name).stat().st_size) != written["crc32"]
+    ]
+
+
+def _read_choices(path: Path) -> tuple[dict[str, str], str]:
+    """The config groups' choices, from the one block of the long hydra.yaml that names them.
+
+    Where it is missing or damaged, there are none, and why not.
+    """
     try:
         text = (path / ".hydra" / "hydra.yaml").read_text()
-    except (OSError, UnicodeDecodeError):
-        return {}
+        check_text(text)
+    except OSError:
+        return {}, ""
+    except ValueError as error:
+        return {}, f".hydra/hydra.yaml is damaged ({error})"
     _, start, rest = text.partition("\n    choices:\n")
     choices: dict[str, str] = {}
     for line in rest.splitlines() if start else []:
@@ -255,7 +279,7 @@ def _read_choices(path: Path) -> dict[str, str]:
         if not line.startswith("      ") or not colon:
             break
         choices[key] = value
-    return choices
+    return choices, ""
 
 
 def _hashable(value: Any) -> Any:

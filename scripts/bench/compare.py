@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from lrbench.seal import sealed_object, sealed_text
+
 STRATEGIES = {
     "cosine": {"_target_": "lrbench.scheduler.Cosine", "min_factor": 0.0},
     "onecycle": {"_target_": "lrbench.scheduler.OneCycle", "pct_start": "30%"},
@@ -57,7 +59,7 @@ def write_run(
     choices = f"      model: resnet8\n      dataset: digits\n      scheduler: {strategy}\n"
     padding = "".join(f"  key_{i}: value\n" for i in range(150))
     (folder / ".hydra" / "hydra.yaml").write_text(
-        f"hydra:\n{padding}  runtime:\n    choices:\n{choices}  verbose: false\n"
+        sealed_text(f"hydra:\n{padding}  runtime:\n    choices:\n{choices}  verbose: false\n")
     )
     steps = np.unique(np.linspace(1, TOTAL_STEPS, 500).round().astype(int))
     every = TOTAL_STEPS // evaluations
@@ -82,7 +84,7 @@ def write_run(
         "seconds": 100.0, "images_per_second": 9000.0,
         "environment": {"lrbench": "0.1.0", "device": "cpu"}, "fingerprint": digest,
     }  # fmt: skip
-    (folder / "result.json").write_text(json.dumps(result, indent=2))
+    (folder / "result.json").write_text(json.dumps(sealed_object(result), indent=2))
 
 
 def write_sweep(

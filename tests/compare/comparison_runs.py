@@ -10,6 +10,7 @@ import yaml
 
 from lrbench import run_folder
 from lrbench.compare.read import COLUMNS
+from lrbench.seal import sealed_object, sealed_text
 
 TARGETS = {"cosine": "Cosine", "onecycle": "OneCycle", "plateau": "Plateau"}
 STEPS = 100  # updates of a run
@@ -72,7 +73,8 @@ def write_run(
     (hidden / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     named = {"model": "resnet8", "dataset": "digits", "optimizer": "sgd", "scheduler": scheduler}
     lines = "".join(f"      {k}: {v}\n" for k, v in {**named, **(choices or {})}.items())
-    (hidden / "hydra.yaml").write_text(f"hydra:\n  runtime:\n    choices:\n{lines}  verbose: no\n")
+    text = f"hydra:\n  runtime:\n    choices:\n{lines}  verbose: no\n"
+    (hidden / "hydra.yaml").write_text(sealed_text(text))
     val = accuracy if val_accuracy is None else val_accuracy
     rows = history_of(val, diverged_at or STEPS)
     (folder / "history.csv").write_text("\n".join(",".join(r) for r in [COLUMNS, *rows]) + "\n")
@@ -98,7 +100,7 @@ def write_run(
         ),
         **(result or {}),
     }
-    (folder / "result.json").write_text(json.dumps(content))
+    (folder / "result.json").write_text(json.dumps(sealed_object(content)))
     return folder
 
 

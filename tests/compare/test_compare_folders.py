@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lrbench.compare.find import CompareError, find
 from lrbench.compare.groups import Group, chance_accuracy, split
 from lrbench.compare.read import Found
 from lrbench.compare.read import read as read_runs
+from lrbench.seal import sealed_object
 
 
 def read(folders: list[Path]) -> Found:
@@ -72,7 +74,10 @@ def test_no_runs_is_an_error_in_one_line(tmp_path: Path) -> None:
 
 
 def edit_json(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    """Change a result as its run would have written it, checksum and all."""
+    content = {**json.loads(path.read_text()), **changes}
+    del content["checksum"]
+    path.write_text(json.dumps(sealed_object(content)))
 
 
 def cut(path: Path, size: int) -> None:
@@ -90,7 +95,15 @@ DAMAGE = {
     ),
     "foreign result": (
         lambda run: (run / "result.json").write_text('{"accuracy": 3}'),
-        r"^bad: result\.json is of no lrbench run or an old one \(status=None\): set aside$",
+        r"^bad: result\.json is damaged \(it has no checksum\): set aside$",
+    ),
+    "another accuracy": (
+        lambda run: (run / "result.json").write_text(
+            (run / "result.json")
+            .read_text()
+            .replace('"test_accuracy": 0.9', '"test_accuracy": 0.8')
+        ),
+        r"^bad: result\.json is damaged \(its checksum is of other content\): set aside$",
     ),
     "accuracy in per cent": (
         lambda run: edit_json(run / "result.json", test_accuracy=97.2),
@@ -168,6 +181,30 @@ def test_a_damaged_history_costs_the_curves_alone(tmp_path: Path, kind: str) -> 
     (problem,) = problems(found)
     assert problem.startswith(f"bad: history.csv {message}")
     assert problem.endswith(": its curves are left out")
+
+
+def test_files_that_are_not_what_the_run_wrote_are_named(tmp_path: Path) -> None:
+    names = ("history.csv", "events.out.tfevents.1.host.2")
+    run = write_run(tmp_path / "run")
+    (run / names[1]).write_bytes(b"points")
+    files = {n: {"bytes": 0, "crc32": zlib.crc32((run / n).read_bytes())} for n in names}
+    edit_json(run / "result.json", files=files)
+    found = read([tmp_path])
+    assert problems(found) == []
+    assert found.runs[0].history is not None
+    for name in (*names, ".hydra/hydra.yaml"):
+        data = bytearray((run / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (run / name).write_bytes(data)
+    found = read([tmp_path])
+    assert found.runs[0].history is None
+    assert sorted(problems(found)) == [
+        "run: .hydra/hydra.yaml is damaged (its checksum is of other content): the names of its "
+        "choices are left out",
+        "run: events.out.tfevents.1.host.2 is not what the run wrote: TensorBoard shows less, or "
+        "wrong",
+        "run: history.csv is damaged (it is not what the run wrote): its curves are left out",
+    ]
 
 
 def test_a_missing_history(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lrbench import run_folder
 from lrbench.config import ConfigError
 from lrbench.preview.__main__ import file_name, picture_paths
 from lrbench.preview.arguments import Arguments, parse
@@ -38,10 +39,8 @@ def write_run(folder: Path, losses: list[float], overrides: list[str], every: in
     """A run folder as a run writes it, with these validation losses."""
     (folder / ".hydra").mkdir(parents=True)
     cfg = choose(*overrides)[0].cfg
-    from omegaconf import OmegaConf
-
-    (folder / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
-    (folder / ".hydra" / "overrides.yaml").write_text(OmegaConf.to_yaml(overrides))
+    run_folder.write_yaml(folder / ".hydra" / "config.yaml", cfg)
+    run_folder.write_yaml(folder / ".hydra" / "overrides.yaml", overrides)
     rows = ["step,epoch,lr,momentum,train_loss,train_accuracy,val_loss,val_accuracy,seconds"]
     for i, loss in enumerate(losses, start=1):
         rows.append(f"{i * every - 1},{(i * every - 1) / 20:.6g},0.1,0.9,1.0,0.5,,,1.0")

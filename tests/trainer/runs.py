@@ -16,7 +16,7 @@ from torch import nn
 from lrbench.config import build
 from lrbench.display import Display
 from lrbench.model import build_model
-from lrbench.recorder import Recorder
+from lrbench.recorder import Position, Recorder
 from lrbench.trainer.loop import Loop
 
 CONF = str(Path(__file__).parents[2] / "conf")
@@ -59,7 +59,7 @@ class Saved:
         return self.stop_after is not None and self.asked > self.stop_after
 
 
-def run(loop: Loop, folder: Path, saved: Saved, position: dict[str, int] | None = None) -> Any:
+def run(loop: Loop, folder: Path, saved: Saved, position: Position | None = None) -> Any:
     """Run `loop` with its records in `folder`."""
     display = Display(total_steps=loop.total_steps, start_step=loop.state.step, batch_size=1)
     step = loop.state.step + 1
