@@ -28,8 +28,7 @@ _full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
 MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError, DivergedRun)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def task(cfg: DictConfig) -> float | None:
+def job(cfg: DictConfig) -> float | None:
     """Train one run in the folder that Hydra made for it; its last validation loss."""
     hydra_config: Any = HydraConfig.get()
     in_sweep = hydra_config.mode is RunMode.MULTIRUN
@@ -72,6 +71,9 @@ def _failed(folder: Path, cfg: DictConfig, reason: str) -> float | None:
 def _told(error: BaseException) -> BaseException:
     """What ends the process with one line, or with the traceback where that is asked for."""
     return error if _full_error else SystemExit(f"lrbench: {command_line.explain(error)}")
+
+
+task = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)
 
 
 def main() -> None:

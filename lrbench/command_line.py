@@ -52,9 +52,9 @@ def prepare(argv: Sequence[str]) -> list[str]:
     added: list[str] = []
     sweeps = {"-m", "--multirun"} & set(arguments) or "experiment" in given
     if sweeps and settings != ["experiment"] and "hydra.sweep.dir" not in given:
-        added.append(f"hydra.sweep.dir={_quoted(sweep_dir(overrides))}")
+        added.append(f"hydra.sweep.dir={quoted(sweep_dir(overrides))}")
     if sweeps and set(swept) - {"scheduler", "seed"} and "hydra.sweep.subdir" not in given:
-        added.append(f"hydra.sweep.subdir={_quoted(sweep_subdir(swept))}")
+        added.append(f"hydra.sweep.subdir={quoted(sweep_subdir(swept))}")
     return _insert(arguments, plain, added)
 
 
@@ -77,11 +77,11 @@ def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
         begun = [o.input_line or "" for o in made_with if o.key_or_group not in new]
     # The folder's own name may hold what Hydra's grammar takes for its own: seed=0.
     rest = [a for a in arguments if not a.startswith("resume=")]
-    added = [*begun, f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}"]
+    added = [*begun, f"resume={quoted(folder)}", f"hydra.run.dir={quoted(folder)}"]
     return _insert(rest, [a for a in plain if a in rest], added)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """`text` as a value in Hydra's override grammar."""
     return "'" + text.replace("'", "\\'") + "'"
 
@@ -95,14 +95,19 @@ def sweep_dir(overrides: Sequence[Override]) -> str:
     """``outputs/sweep-<fixed choices>-<hash of the settings>``."""
     steering = ("hydra", *run_folder.STEERING)
     settings = [o for o in overrides if not o.key_or_group.startswith(steering)]
-    digest = hashlib.sha256("\n".join(sorted(o.input_line or "" for o in settings)).encode())
     fixed = [
         str(o.value())
         for group in ("experiment", "dataset", "model")
         for o in settings
         if o.key_or_group == group and not o.is_sweep_override()
     ]
-    name = re.sub(r"[^\w.-]+", "_", "-".join(["sweep", *fixed]))
+    return folder_name(["sweep", *fixed], [o.input_line or "" for o in settings])
+
+
+def folder_name(parts: Sequence[str], settings: Sequence[str]) -> str:
+    """``outputs/<parts>-<hash of the settings>``: the same for the same command."""
+    digest = hashlib.sha256("\n".join(sorted(settings)).encode())
+    name = re.sub(r"[^\w.-]+", "_", "-".join(parts))
     return f"outputs/{name}-{digest.hexdigest()[:6]}"
 
 

@@ -32,6 +32,11 @@ class ConsoleHandler(logging.Handler):
             self.handleError(record)
 
 
+def say(line: str, style: str = "") -> None:
+    """Print one line, unwrapped, above a live bar if there is one."""
+    get_console().print(Text(line, style=style), soft_wrap=True)
+
+
 def quiet() -> None:
     """Keep this run's messages off the console; its log has them, and a sweep tells its own."""
     for handler in logging.getLogger().handlers:

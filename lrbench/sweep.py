@@ -11,7 +11,7 @@ import os
 import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from omegaconf import DictConfig
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
-from rich.text import Text
 
 from lrbench import run_folder
-from lrbench.display import clock
+from lrbench.display import clock, say
 
 POLL_SECONDS = 0.5
+NEWEST_FIRST = (run_folder.RESULT, run_folder.LOG)
+LINE_SECONDS = 30.0  # longest silence of a brief watch in a pipe
 
 current: Sweep | None = None  # the sweep that this process has launched
 
@@ -39,6 +40,8 @@ class Watch(Callback):
         """Note the sweep's folder and its number of jobs, and show its progress."""
         global current
         current = Sweep(Path(config.hydra.sweep.dir), number_of_jobs(config))
+        if current.done_before:
+            say(f"{current.done_before} runs are done already in {current.folder}")
         current.start()
 
 
@@ -72,19 +75,19 @@ def conclude() -> dict[str, str]:
         return {}
     failures = ended.failures()
     for name, reason in failures.items():
-        _say(f"{name}  {reason}", "bold yellow")
+        say(f"{name}  {reason}", "bold yellow")
     _compare(ended.folder)
     folder = ended.folder
     if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
-    _say(f"curves  tensorboard --logdir {shlex.quote(str(folder))}")
+    say(f"curves  tensorboard --logdir {shlex.quote(str(folder))}")
     return failures
 
 
 def abandon() -> None:
     """Stop watching a sweep that was interrupted."""
     if _end() is not None:
-        _say("interrupted: the same command goes on with what is missing", "bold yellow")
+        say("interrupted: the same command goes on with what is missing", "bold yellow")
 
 
 def _end() -> Sweep | None:
@@ -96,10 +99,6 @@ def _end() -> Sweep | None:
     return ended
 
 
-def _say(line: str, style: str = "") -> None:
-    get_console().print(Text(line, style=style), soft_wrap=True)
-
-
 def _compare(folder: Path) -> None:
     from lrbench.compare import compare
     from lrbench.compare.terminal import show
@@ -107,7 +106,7 @@ def _compare(folder: Path) -> None:
     try:
         show(compare([folder]), get_console())
     except (ValueError, OSError) as error:
-        _say(f"no comparison: {' '.join(str(error).split())}", "bold yellow")
+        say(f"no comparison: {' '.join(str(error).split())}", "bold yellow")
 
 
 @dataclass(frozen=True)
@@ -124,23 +123,35 @@ class Sweep:
     Args:
         folder: the sweep folder; need not exist yet.
         num_jobs: runs that will be done at the end, or None.
+        title: what the progress is of.
+        runs: the run folders to watch, which need not exist yet; None: all in `folder`.
+        brief: tell only of runs that failed, and in a pipe how far it is now and then.
     """
 
-    def __init__(self, folder: Path, num_jobs: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        num_jobs: int | None,
+        *,
+        title: str = "sweep",
+        runs: Iterable[Path] | None = None,
+        brief: bool = False,
+    ) -> None:
         self.folder = folder
         self.num_jobs = num_jobs
-        ended = {name: outcome for name, outcome in _runs(folder) if outcome is not None}
+        self._title = title
+        self._run_folders = None if runs is None else tuple(runs)
+        self._brief = brief
+        ended = {name: outcome for name, outcome in self._look() if outcome is not None}
         # A failed run is tried again; a diverged one is a result.
         self.outcomes = {name: o for name, o in ended.items() if o.status != "failed"}
-        self._done_before = len(self.outcomes)
+        self.done_before = len(self.outcomes)
         self._began = time.time()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="sweep", daemon=True)
 
     def start(self) -> None:
         """Watch in the background: a live line in a terminal, a line per run in a pipe."""
-        if self._done_before:
-            _say(f"{self._done_before} runs are done already in {self.folder}")
         self._thread.start()
 
     def finish(self) -> None:
@@ -156,54 +167,70 @@ class Sweep:
 
     def _watch(self) -> None:
         with Progress(
-            TextColumn("[bold]sweep"),
+            TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             TextColumn("{task.fields[line]}", table_column=Column(no_wrap=True)),
             disable=not get_console().is_terminal,
             transient=True,
             expand=True,
         ) as bar:
-            task = bar.add_task("", total=self.num_jobs, line="")
+            task = bar.add_task(self._title, total=self.num_jobs, line="")
             stopping = False
+            last_line = time.time()
             while True:
                 running = 0
-                for name, outcome in _runs(self.folder, changed_since=self._began):
+                for name, outcome in self._look(changed_since=self._began):
                     if outcome is None:
                         running += 1
                     elif self.outcomes.get(name) != outcome:
                         self.outcomes[name] = outcome
-                        style = "" if outcome.status == "completed" else "bold yellow"
-                        _say(f"{name}  {outcome.status}  {outcome.text}", style)
-                bar.update(task, completed=len(self.outcomes), line=self._line(running))
+                        self._tell(name, outcome)
+                line = self._line(running)
+                bar.update(task, completed=len(self.outcomes), line=line)
                 if stopping:
                     return
+                if self._brief and bar.disable and time.time() - last_line >= LINE_SECONDS:
+                    last_line = time.time()
+                    say(f"{self._title}  {line}")
                 stopping = self._stop.wait(POLL_SECONDS)
+
+    def _tell(self, name: str, outcome: Outcome) -> None:
+        if not self._brief or outcome.status == "failed":
+            style = "" if outcome.status == "completed" else "bold yellow"
+            say(f"{name}  {outcome.status}  {outcome.text}", style)
+
+    def _look(self, changed_since: float = 0.0) -> Iterator[tuple[str, Outcome | None]]:
+        """Each run's name and how it ended; None for one that has not."""
+        found = self._run_folders
+        for path in _run_folders(self.folder) if found is None else found:
+            newest = next((n for n in NEWEST_FIRST if (path / n).exists()), None)
+            try:
+                if newest and (path / newest).stat().st_mtime >= changed_since:
+                    yield path.relative_to(self.folder).as_posix(), _outcome(path, newest)
+            except (
+                OSError,
+                ValueError,
+                KeyError,
+            ):  # removed or damaged meanwhile: the report tells
+                continue
 
     def _line(self, running: int) -> str:
         done, failed = len(self.outcomes), len(self.failures())
         parts = [f"{done}/{self.num_jobs or '?'} done", f"{running} running"]
-        if failed:
+        if failed and not self._brief:
             parts.append(f"{failed} failed")
-        if self.num_jobs and done > self._done_before:
-            each = (time.time() - self._began) / (done - self._done_before)
+        if self.num_jobs and done > self.done_before:
+            each = (time.time() - self._began) / (done - self.done_before)
             parts.append(f"{clock(each * (self.num_jobs - done))} left")
         return "  ".join(parts)
 
 
-def _runs(folder: Path, changed_since: float = 0.0) -> Iterator[tuple[str, Outcome | None]]:
-    """Each run folder's name and how its run ended; None for one that has not."""
+def _run_folders(folder: Path) -> Iterator[Path]:
     for root, subfolders, files in os.walk(folder):
         subfolders.sort()
-        if run_folder.RESULT not in files and run_folder.LOG not in files:
-            continue
-        subfolders.clear()
-        path = Path(root)
-        newest = run_folder.RESULT if run_folder.RESULT in files else run_folder.LOG
-        try:
-            if (path / newest).stat().st_mtime >= changed_since:
-                yield path.relative_to(folder).as_posix(), _outcome(path, newest)
-        except (OSError, ValueError, KeyError):  # removed or damaged meanwhile: the report tells
-            continue
+        if run_folder.RESULT in files or run_folder.LOG in files:
+            subfolders.clear()
+            yield Path(root)
 
 
 def _outcome(path: Path, newest: str) -> Outcome | None:

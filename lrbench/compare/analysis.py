@@ -21,6 +21,7 @@ import pandas as pd
 from lrbench.compare import statistics
 from lrbench.compare.groups import Group, chance_accuracy
 from lrbench.compare.measures import Curve, phases, steps_to
+from lrbench.compare.preference import preference
 from lrbench.compare.settings import Settings, parse_target
 
 PHASES = ("early_loss", "middle_spread", "late_loss_gain", "late_gain", "half_gain")
@@ -311,10 +312,7 @@ def _sensitivity(runs: pd.DataFrame) -> pd.DataFrame:
                     "val_loss": loss,
                 }
             )
-        order = [
-            (-r["val_score"], math.inf if math.isnan(r["val_loss"]) else r["val_loss"], r["lr"])
-            for r in found
-        ]
+        order = [preference(r["val_score"], r["val_loss"], r["lr"]) for r in found]
         best = order.index(min(order))
         for i, row in enumerate(found):
             edge = i == best and best in (0, len(found) - 1)
