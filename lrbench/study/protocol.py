@@ -54,8 +54,10 @@ class Trial:
     """A setting tried on the tuning seeds; the numbers are of validation alone.
 
     Attributes:
-        points: its runs; fewer than the tuning seeds if it was given up as hopeless.
-        score: mean final validation accuracy over its seeds, a diverged run as guessing.
+        points: its runs that have a result; fewer than the tuning seeds if it was given up as
+            hopeless, or a run failed.
+        score: mean final validation accuracy over them, a diverged run as guessing; NaN where
+            there is none.
         loss: mean final validation loss of the completed runs; NaN where there is none.
         num_diverged: runs that diverged.
         pruned: whether it was given up before its last seed.
@@ -76,8 +78,9 @@ class Stage:
     Attributes:
         share: of the full length, 1.0 for all of it.
         length: `trainer.length` of its runs.
-        grid: the peak lrs that every strategy was tried at, ascending.
-        extensions: how the grid grew and for whom, in words, oldest first.
+        grid: the peak lrs that every strategy was tried at, ascending; empty where Optuna tuned.
+        extensions: how the grid grew and for whom, and who is best at its edge or diverged
+            everywhere at the end, in words, oldest first.
         trials: of each strategy and reference, in the order in which they were made.
         chosen: the setting with the best validation, of each strategy and reference.
         final: runs on the final seeds at `chosen`, of each strategy and reference.

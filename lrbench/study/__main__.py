@@ -1,0 +1,63 @@
+"""``python -m lrbench.study``: read the command line, conduct the study, report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+from lrbench import command_line, run_folder
+from lrbench.display import say
+from lrbench.study.arguments import HELP, Arguments, parse
+
+
+def study(arguments: Arguments) -> int:
+    """Conduct what `arguments` ask for, or plan it.
+
+    Returns:
+        how many of its runs failed.
+
+    Raises:
+        ValueError, HydraException, OmegaConfBaseException, OSError: a mistake that a user can
+            mend; the message is one line.
+    """
+    from lrbench.study.bench import Bench
+    from lrbench.study.conduct import conduct
+    from lrbench.study.frame import frame
+
+    with frame(arguments) as found:
+        bench = Bench(found)
+        found.folder.mkdir(parents=True, exist_ok=True)
+        handle = run_folder.lock(found.folder)
+        try:
+            conduct(found, bench)
+        finally:
+            os.close(handle)
+        say(f"curves  tensorboard --logdir {shlex.quote(str(found.folder))}")
+        return len(bench.missing)
+
+
+def main() -> None:
+    """Run the study; a mistake is one line on stderr and exit code 1."""
+    from lrbench.__main__ import MISTAKES
+    from lrbench.run import Stopped
+
+    try:
+        arguments = parse(sys.argv[1:])
+        if arguments.help:
+            print(HELP)
+            return
+        failed = study(arguments)
+    except (KeyboardInterrupt, Stopped) as stop:
+        say("interrupted: the same command goes on with what is missing", "bold yellow")
+        sys.exit(stop.code if isinstance(stop, Stopped) else 130)
+    except MISTAKES as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(f"lrbench.study: {command_line.explain(error)}")
+    if failed:
+        sys.exit(f"lrbench.study: {failed} of the study's runs failed")
+
+
+if __name__ == "__main__":
+    main()

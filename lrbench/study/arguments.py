@@ -1,0 +1,111 @@
+"""The study's command line: its own keys beside the overrides of ``python -m lrbench``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from lrbench import words
+from lrbench.checks import require_choice
+from lrbench.command_line import GROUPS
+from lrbench.config import ConfigError
+
+HELP = """\
+Which learning-rate schedule should I use, and is that sure? The fair protocol: tune every schedule
+alike, compare them on fresh seeds, measure what is commonly claimed, recommend.
+
+  python -m lrbench.study                              the four strategies, on the default job
+  python -m lrbench.study experiment=cifar10_resnet20 hydra/launcher=joblib
+  python -m lrbench.study model=mlp study.strategies=[cosine,onecycle] study.num_trials=3
+  python -m lrbench.study study.budgets=[10%,30%,100%] 'study.final_seeds=range(12)'
+  python -m lrbench.study dry_run=true                 what would run, and for how long
+
+Any override of python -m lrbench works and counts for every run, so the model, the dataset, the
+optimizer and the budget (trainer.length) are yours; optimizer.lr is the shared default, around
+which every strategy is tuned. Runs go to any Hydra launcher. The same command goes on where it
+was stopped, and trains only what is missing; so does one with other study.* keys.
+
+Keys of the study itself:
+  study=NAME            a file of conf/study: four_way, or one of your own (--config-dir)
+  study.KEY=VALUE       a key in it: strategies, num_trials, lrs, max_extensions, knob_trials,
+                        knobs, tuning_seeds, final_seeds, untuned, budgets, margin, guide
+  tuner=grid|optuna     how peak lrs are found: a grid, which grows where the best is at its edge,
+                        or as many trials of Optuna's (for larger spaces), hopeless ones cut short
+  dry_run=true          print the plan (runs, updates, time) and train nothing but a short probe
+
+Options: --config-dir DIR (also choose from your own config files), --help.
+HYDRA_FULL_ERROR=1 shows the traceback behind an error."""
+
+OWN_KEYS = ("study", "tuner", "dry_run")
+TUNERS = ("grid", "optuna")
+REFUSED = {  # and why
+    "scheduler": "a study has several: study.strategies=[cosine,onecycle]",
+    "seed": "a study has several: study.tuning_seeds=[1000,1001] and study.final_seeds=[0,1,2]",
+    "resume": "the same command goes on with a study that was stopped",
+    "resume_policy": "the same command goes on with a study that was stopped",
+    "rerun": "a diverged run is a result; delete its folder to train it again",
+    "hydra.sweep.subdir": "a study names its run folders itself; hydra.sweep.dir is free",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """The command line, read.
+
+    Attributes:
+        study: choice of conf/study.
+        settings: changes to its keys, ``("study.num_trials=3",)``.
+        overrides: of every run's config, and Hydra's own.
+        folder: the study folder, where the command names it.
+    """
+
+    study: str = "four_way"
+    settings: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    tuner: str = "grid"
+    dry_run: bool = False
+    config_dir: Path | None = None
+    folder: Path | None = None
+    help: bool = False
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Read the command line.
+
+    Raises:
+        ConfigError, ValueError, HydraException: a mistake in it.
+    """
+    read = words.read(argv, OWN_KEYS, config_keys=(*GROUPS, "seed", "resume"))
+    own = {"study": "four_way", "tuner": "grid", "dry_run": "false", **read.own}
+    if not own["study"]:
+        raise ConfigError("study= needs a name: study=four_way")
+    require_choice("tuner", own["tuner"], TUNERS)
+    require_choice("dry_run", own["dry_run"].lower(), ("true", "false"))
+    settings, overrides, folder = [], [], None
+    for override in OverridesParser.create().parse_overrides(read.overrides):
+        key, line = override.key_or_group, str(override.input_line)
+        if key in REFUSED:
+            raise ConfigError(f"{line}: {REFUSED[key]}")
+        if key.startswith("study."):
+            if override.is_discrete_sweep():  # study.final_seeds=range(12)
+                line = f"{key}=[{','.join(map(str, override.sweep_string_iterator()))}]"
+            settings.append(line)
+        elif override.is_sweep_override():
+            raise ConfigError(f"{line}: a study takes one value; run one study for each")
+        elif key == "hydra.sweep.dir":
+            folder = Path(str(override.value()))
+        else:
+            overrides.append(line)
+    return Arguments(
+        study=own["study"],
+        settings=tuple(settings),
+        overrides=tuple(overrides),
+        tuner=own["tuner"],
+        dry_run=own["dry_run"].lower() == "true",
+        config_dir=read.config_dir,
+        folder=folder,
+        help=read.help,
+    )

@@ -1,0 +1,174 @@
+"""The protocol itself: tune, then fresh seeds, then the default lr; for each budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Protocol
+
+from lrbench.display import say
+from lrbench.study import tune
+from lrbench.study.frame import Frame
+from lrbench.study.protocol import Outcome, Point, Setting, Stage, Trial
+
+
+class StudyError(ValueError):
+    """The study cannot go on, and why, in one line."""
+
+
+class Runs(Protocol):
+    """Who makes runs: `lrbench.study.bench.Bench`, or the plan's, which makes none."""
+
+    results: dict[Path, dict[str, Any]]
+    missing: dict[Path, str]
+
+    def run(self, points: Sequence[Point], title: str) -> None:
+        """Make the runs of `points` that have no result yet."""
+
+
+def conduct(frame: Frame, runs: Runs) -> Outcome:
+    """Make all runs of the study's stages, and say what came of them.
+
+    Raises:
+        StudyError: a strategy or a phase without any result.
+    """
+    stages = tuple(_stage(frame, runs, share, length) for share, length in frame.lengths())
+    return Outcome(
+        folder=frame.folder,
+        study=frame.study,
+        overrides=frame.overrides,
+        default_lr=frame.default_lr,
+        choices=frame.choices,
+        chance=_chance(runs.results),
+        stages=stages,
+    )
+
+
+def _stage(frame: Frame, runs: Runs, share: float, length: str) -> Stage:
+    study = frame.study
+    tuned = _tuner(frame)(study, frame.default_lr, _Attempts(frame, runs, length))
+    for line in _found(tuned):
+        say(line)
+    default = Setting(lr=frame.default_lr)
+    final = {
+        name: tuple(frame.point("final", name, s, seed, length) for seed in study.final_seeds)
+        for name, s in tuned.chosen.items()
+    }
+    untuned = {
+        name: final[name]
+        if tuned.chosen[name] == default
+        else tuple(
+            frame.point("untuned", name, default, seed, length) for seed in study.final_seeds
+        )
+        for name in (study.strategies if study.untuned else ())
+    }
+    asked = [point for kind in (final, untuned) for points in kind.values() for point in points]
+    runs.run(asked, f"{length}, fresh seeds")
+    for name, points in final.items():
+        _require_results(runs, name, points, "run on fresh seeds")
+    return Stage(
+        share=share,
+        length=length,
+        grid=tuned.grid,
+        extensions=tuned.extensions,
+        trials=tuned.trials,
+        chosen=tuned.chosen,
+        final=final,
+        untuned=untuned,
+    )
+
+
+def _found(tuned: tune.Tuned) -> Iterator[str]:
+    """What tuning found, a line for each strategy and reference."""
+    width = max(map(len, tuned.chosen))
+    for name, setting in tuned.chosen.items():
+        trials = tuned.trials[name]
+        trial = tune.best(trials)
+        diverged = sum(t.num_diverged for t in trials)
+        yield (
+            f"  {name:{width}}  best at {setting.label.replace(',', ', ')}: validation accuracy "
+            f"{trial.score:.2%}, mean of {counted(len(trial.points), 'seed')}, "
+            f"of {counted(len(trials), 'trial')}"
+            + (f", {counted(diverged, 'run')} diverged" if diverged else "")
+        )
+    for line in tuned.extensions:
+        yield f"  {line}"
+
+
+def _tuner(frame: Frame) -> Any:
+    if frame.tuner == "optuna":
+        from lrbench.study import optuna_tuner
+
+        return optuna_tuner.tune
+    return tune.tune
+
+
+class _Attempts:
+    """Trials as `lrbench.study.tune` asks for them, made by runs."""
+
+    def __init__(self, frame: Frame, runs: Runs, length: str) -> None:
+        self._frame = frame
+        self._runs = runs
+        self._length = length
+        self._rated: set[str] = set()  # strategies with a result
+
+    def __call__(self, asked: Sequence[tuple[str, Setting]], num_seeds: int) -> list[Trial]:
+        seeds = self._frame.study.tuning_seeds[:num_seeds]
+        of_each = [
+            [self._frame.point("tune", name, setting, seed, self._length) for seed in seeds]
+            for name, setting in asked
+        ]
+        self._runs.run([p for points in of_each for p in points], f"{self._length}, tuning")
+        trials = [
+            rate(setting, points, self._runs.results)
+            for (_, setting), points in zip(asked, of_each, strict=True)
+        ]
+        self._rated |= {name for (name, _), t in zip(asked, trials, strict=True) if t.points}
+        for (name, _), points in zip(asked, of_each, strict=True):
+            if name not in self._rated:
+                _require_results(self._runs, name, points, "tuning run")
+        return trials
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _require_results(runs: Runs, name: str, points: Sequence[Point], what: str) -> None:
+    if any(point.folder in runs.results for point in points):
+        return
+    reason = next((runs.missing[p.folder] for p in points if p.folder in runs.missing), "")
+    raise StudyError(f"no {what} of {name} ended in a result: {reason}")
+
+
+def rate(
+    setting: Setting,
+    points: Sequence[Point],
+    results: Mapping[Path, Mapping[str, Any]],
+    *,
+    pruned: bool = False,
+) -> Trial:
+    """What the results of `points` say of `setting`, seen on final validation alone."""
+    done = [point for point in points if point.folder in results]
+    found = [results[point.folder] for point in done]
+    completed = [result for result in found if result["status"] == "completed"]
+    scores = [
+        result["val_accuracy"] if result["status"] == "completed" else 1 / result["num_classes"]
+        for result in found
+    ]
+    return Trial(
+        setting=setting,
+        points=tuple(done),
+        score=fmean(scores) if scores else math.nan,
+        loss=fmean(result["val_loss"] for result in completed) if completed else math.nan,
+        num_diverged=len(found) - len(completed),
+        pruned=pruned,
+    )
+
+
+def _chance(results: Mapping[Path, Mapping[str, Any]]) -> float:
+    """Accuracy of guessing; the network's classes are known from any result."""
+    return 1 / next(iter(results.values()))["num_classes"]
