@@ -54,9 +54,10 @@ def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -
 
     # Half a second of imports, only once there is something to compare.
     from lrbench.compare.analysis import analyse
+    from lrbench.compare.figure import keep
     from lrbench.compare.groups import split
     from lrbench.compare.heat_map import heat_map
-    from lrbench.compare.plots import draw
+    from lrbench.compare.plots import PICTURES, draw
     from lrbench.compare.read import read
     from lrbench.compare.report import Report, Section, write
     from lrbench.compare.verdict import verdict
@@ -82,19 +83,7 @@ def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -
         overview=heat_map(analyses, plots),
     )
     files = write(report, target)
-    drawn = [p.name for s in sections for p in s.pictures]
-    drawn += [report.overview.name] if report.overview else []
-    pictures_files = [plots / f"{name}.{ending}" for name in drawn for ending in ("svg", "png")]
-    _sweep_old(plots, {path.name for path in pictures_files})
-    return Comparison(target, report, (*files, *pictures_files))
-
-
-def _sweep_old(plots: Path, current: set[str]) -> None:
-    """Remove the pictures of an earlier comparison that this one did not draw again."""
-    from lrbench.compare.plots import PICTURES
-
-    for name in (*PICTURES, "heat_map"):
-        for path in plots.glob(f"*{name}.*"):
-            own = path.stem == name or path.stem.startswith("group")
-            if own and path.suffix in (".svg", ".png") and path.name not in current:
-                path.unlink(missing_ok=True)
+    drawn = [picture for section in sections for picture in section.pictures]
+    drawn += [report.overview] if report.overview else []
+    own = rf"(group\d+-)?({'|'.join(PICTURES)}|heat_map)"
+    return Comparison(target, report, (*files, *keep(drawn, plots, own)))

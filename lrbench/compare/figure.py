@@ -7,6 +7,7 @@ in print. Figures are built without pyplot: nothing is global, nothing needs a d
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,17 @@ def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> P
         with atomic_write(folder / f"{name}.{ending}") as file:
             file.write(data.getvalue())
     return Picture(name, title, caption, vector.getvalue().decode())
+
+
+def keep(pictures: Iterable[Picture], folder: Path, own: str) -> list[Path]:
+    """The files of `pictures` in `folder`; those that an earlier report drew and this one did not
+    are removed. `own` is a regular expression of the names a report may draw.
+    """
+    files = [folder / f"{p.name}.{ending}" for p in pictures for ending in ("svg", "png")]
+    for path in {*folder.glob("*.svg"), *folder.glob("*.png")} - set(files):
+        if re.fullmatch(own, path.stem):
+            path.unlink(missing_ok=True)
+    return files
 
 
 def label_right(

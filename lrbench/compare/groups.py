@@ -89,7 +89,7 @@ def split(runs: Sequence[Run], vary: Sequence[str] = ()) -> tuple[list[Group], l
     for key, part in parts.items():
         for lr_key, members in _split_by_lr(part, vary):
             condition = {**dict(key), **lr_key}
-            groups.append(_group(condition, members, vary))
+            groups.append(together(condition, members, vary))
     groups.sort(key=lambda group: (-len(group.members), group.label))
     if len(groups) > 1:
         keys = list(dict.fromkeys(key for group in groups for key in group.condition))
@@ -197,7 +197,8 @@ def _strategy_key(run: Run, vary: Sequence[str]) -> tuple[Any, ...]:
     return (run.scheduler, *own, *varied)
 
 
-def _group(condition: dict[str, Any], runs: list[Run], vary: Sequence[str]) -> Group:
+def together(condition: Mapping[str, Any], runs: Sequence[Run], vary: Sequence[str]) -> Group:
+    """`runs`, which may be compared, as one group; see `split` for `vary`."""
     names = _strategy_names(runs, vary)
     members: list[Member] = []
     notes: list[Problem] = []

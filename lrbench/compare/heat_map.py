@@ -39,9 +39,7 @@ def heat_map(analyses: Sequence[Analysis], folder: Path) -> Picture | None:
     titles = [""] if len(keys) == 1 else strategies
     row_values = strategies if rows == "strategy" else _ordered(table[rows])
     column_values = _ordered(table[columns])
-    # One ruined cell must not make all others look alike: the lightest grey is for the bulk's end.
-    high, middle = table["score"].max(), table["score"].median()
-    low = max(table["score"].min(), high - 3 * (high - middle or high))
+    low, high = shades(table["score"])
     across = min(PANELS_ACROSS, len(panels))
     down = math.ceil(len(panels) / across)
     width = 1.6 + max(2.0, 0.75 * len(column_values))
@@ -53,7 +51,7 @@ def heat_map(analyses: Sequence[Analysis], folder: Path) -> Picture | None:
         for ax, panel, title in zip(axes, panels, titles, strict=False):
             grid = panel.pivot_table("score", rows, columns, aggfunc="mean", sort=False)
             grid = grid.reindex(index=row_values, columns=column_values)
-            _panel(ax, grid, low, high)
+            draw_grid(ax, grid, low, high)
             ax.set_title(title)
             ax.set_xlabel(str(columns))
             ax.set_ylabel("" if rows == "strategy" else str(rows))
@@ -90,7 +88,17 @@ def _ordered(values: pd.Series) -> list[str]:
     return sorted(dict.fromkeys(values), key=key)
 
 
-def _panel(ax: Any, grid: pd.DataFrame, low: float, high: float) -> None:
+def shades(scores: pd.Series) -> tuple[float, float]:
+    """The accuracies of the lightest and the darkest grey.
+
+    One ruined cell must not make all others look alike: the lightest is for the bulk's end.
+    """
+    high, middle = scores.max(), scores.median()
+    return max(scores.min(), high - 3 * (high - middle or high)), high
+
+
+def draw_grid(ax: Any, grid: pd.DataFrame, low: float, high: float) -> None:
+    """Accuracies of `grid` as cells from light (`low`) to dark (`high`), each with its number."""
     span = high - low or 1.0
     ax.imshow(grid, cmap="Greys", vmin=low, vmax=high + 1.5 * span, aspect="auto")
     ax.grid(False)

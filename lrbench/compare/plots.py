@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,15 @@ from lrbench.compare.verdict import p_value, points
 MAX_PAIRS = 15  # rows of the picture of differences
 
 
-def draw(analysis: Analysis, folder: Path, prefix: str = "") -> list[Picture]:
-    """Draw and save all pictures of `analysis` that its runs allow."""
+def draw(
+    analysis: Analysis, folder: Path, prefix: str = "", names: Iterable[str] | None = None
+) -> list[Picture]:
+    """Draw and save the pictures `names` of `analysis` that its runs allow; None: all."""
     styles = figure.looks(analysis.summary["strategy"])
     pictures = []
-    for name, function in PICTURES.items():
+    for name in PICTURES if names is None else names:
         with matplotlib.rc_context(figure.STYLE):
-            drawing = function(analysis, styles)
+            drawing = PICTURES[name](analysis, styles)
         if drawing is not None:
             pictures.append(figure.save(drawing[0], folder, f"{prefix}{name}", *drawing[1:]))
     return pictures

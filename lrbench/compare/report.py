@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +52,9 @@ class Section:
         lrs = sorted({member.lr for member in members})
         environment = run.result.get("environment") or {}
         facts = [
-            _count(len(members), "run", "runs"),
-            _count(len(self.analysis.group.strategies), "strategy", "strategies"),
-            f"{_count(len(seeds), 'seed', 'seeds')} ({_range(seeds)})",
+            count(len(members), "run", "runs"),
+            count(len(self.analysis.group.strategies), "strategy", "strategies"),
+            f"{count(len(seeds), 'seed', 'seeds')} ({_range(seeds)})",
             ", ".join(choices),
             f"{run.config.get('trainer.length')}, "
             f"{run.config.get('trainer.batch_size')} images per update",
@@ -84,8 +84,25 @@ class Report:
 
 def write(report: Report, folder: Path) -> list[Path]:
     """Write all files but the pictures into `folder`; returns their paths."""
+    page, text = pages("lrbench.compare")
+    contents = {
+        HTML: page("report.html.j2", report=report),
+        MARKDOWN: text("report.md.j2", report=report),
+        **data_files(report.sections, report.unfinished, report.problems),
+    }
+    return write_files(contents, folder)
+
+
+Render = Callable[..., str]
+
+
+def pages(*packages: str) -> tuple[Render, Render]:
+    """What renders the templates of `packages`, the first one's first: as HTML, as Markdown.
+
+    Each takes a template's name and what it is to be filled with.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lrbench.compare"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
         autoescape=jinja2.select_autoescape(["html.j2"]),
         trim_blocks=True,
         lstrip_blocks=True,
@@ -93,28 +110,50 @@ def write(report: Report, folder: Path) -> list[Path]:
     )
     environment.filters["inline"] = inline
     environment.filters["cell"] = markdown_cell
-    runs = runs_table(report)
-    summary = pd.concat([_with_group(s, s.analysis.summary) for s in report.sections])
-    pairs = pd.concat([_with_group(s, s.analysis.pairs) for s in report.sections])
-    contents = {
-        HTML: environment.get_template("report.html.j2").render(report=report),
-        MARKDOWN: environment.get_template("report.md.j2").render(report=report),
-        "runs.csv": runs.to_csv(index=False, lineterminator="\n"),
-        "summary.csv": summary.to_csv(index=False, lineterminator="\n"),
-        "pairs.csv": pairs.to_csv(index=False, lineterminator="\n"),
-        "summary.tex": latex(report.sections),
+
+    def page(template: str, **contents: object) -> str:
+        return environment.get_template(template).render(contents)
+
+    def text(template: str, **contents: object) -> str:
+        return re.sub(r"\n{3,}", "\n\n", page(template, **contents)).strip() + "\n"
+
+    return page, text
+
+
+def data_files(
+    sections: Sequence[Section], unfinished: Sequence[Problem], problems: Sequence[Problem]
+) -> dict[str, str]:
+    """The numbers as files: name to content."""
+    tabulated = {
+        "runs.csv": runs_table(sections, unfinished, problems),
+        "summary.csv": pd.concat([_with_group(s, s.analysis.summary) for s in sections]),
+        "pairs.csv": pd.concat([_with_group(s, s.analysis.pairs) for s in sections]),
     }
+    contents = {name: csv(table) for name, table in tabulated.items()}
+    return {**contents, "summary.tex": latex(sections)}
+
+
+def csv(table: pd.DataFrame) -> str:
+    """`table` as the content of a CSV file."""
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def write_files(contents: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write each of `contents` (name to text) into `folder`; returns their paths."""
     for name, content in contents.items():
         with atomic_write(folder / name) as file:
             file.write(content.encode())
     return [folder / name for name in contents]
 
 
-def runs_table(report: Report) -> pd.DataFrame:
+def runs_table(
+    sections: Sequence[Section], unfinished: Sequence[Problem], problems: Sequence[Problem]
+) -> pd.DataFrame:
     """One row per run folder, those without a usable result included."""
-    rows = [_with_group(section, section.analysis.runs) for section in report.sections]
-    for status, problems in (("unfinished", report.unfinished), ("set aside", report.problems)):
-        told = [p for p in problems if status == "unfinished" or p.what.endswith("set aside")]
+    rows = [_with_group(section, section.analysis.runs) for section in sections]
+    for status, found in (("unfinished", unfinished), ("set aside", problems)):
+        told = [p for p in found if status == "unfinished" or p.what.endswith("set aside")]
         if told:
             rows.append(
                 pd.DataFrame([{"folder": p.name, "status": status, "reason": p.what} for p in told])
@@ -180,7 +219,8 @@ def latex(sections: Sequence[Section]) -> str:
     return "\n".join(lines)
 
 
-def _count(number: int, one: str, many: str) -> str:
+def count(number: int, one: str, many: str) -> str:
+    """``1 run``, ``5 runs``."""
     return f"{number} {one if number == 1 else many}"
 
 

@@ -46,7 +46,7 @@ def results(analysis: Analysis, *, brief: bool = False) -> Table:
         ("sd" if brief else "sd over seeds", True, lambda r: points(r["sd_score"])),
         ("worst seed", False, lambda r: percent(r["worst_score"])),
     ]
-    if analysis.sensitivity is not None:
+    if analysis.sensitivity is not None or analysis.summary["lr"].nunique() > 1:
         columns.insert(2, ("lr", True, lambda r: number(r["lr"])))
     if analysis.settings.metric != "test_accuracy":
         columns.append(("test accuracy", False, lambda r: percent(r["test_accuracy"])))

@@ -18,23 +18,39 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print `comparison`; in a pipe plainly, a line for a line however long."""
     report = comparison.report
     for section in report.sections[:MAX_GROUPS]:
-        _show_section(section, console)
+        show_section(section, console)
     if len(report.sections) > MAX_GROUPS:
         more = len(report.sections) - MAX_GROUPS
-        _line(console, f"and {more} more groups, in the report")
+        line(console, f"and {more} more groups, in the report")
         console.print()
     notes = [*report.notes, *report.unfinished, *report.problems]
     for note in notes[:MAX_LINES]:
-        _line(console, f"note: {note}", "yellow")
+        line(console, f"note: {note}", "yellow")
     if len(notes) > MAX_LINES:
-        _line(console, f"and {len(notes) - MAX_LINES} more notes, in the report", "yellow")
-    _line(console, f"report  {comparison.folder / HTML}")
+        line(console, f"and {len(notes) - MAX_LINES} more notes, in the report", "yellow")
+    line(console, f"report  {comparison.folder / HTML}")
 
 
-def _show_section(section: Section, console: Console) -> None:
+def show_section(section: Section, console: Console) -> None:
+    """Print the results and the verdict of one group."""
     if section.label:
-        _line(console, section.label, "bold")
-    table = tables.results(section.analysis, brief=True)
+        line(console, section.label, "bold")
+    show_table(tables.results(section.analysis, brief=True), console)
+    if section.analysis.summary["num_diverged"].any():
+        line(console, "×: diverged")
+    console.print()
+    line(console, section.verdict.headline, "bold")
+    for sentence in section.verdict.pairs[:MAX_LINES]:
+        line(console, f"- {sentence}")
+    if len(section.verdict.pairs) > MAX_LINES:
+        line(console, f"- and {len(section.verdict.pairs) - MAX_LINES} more pairs, in the report")
+    for remark in section.verdict.remarks:
+        line(console, remark)
+    console.print()
+
+
+def show_table(table: tables.Table, console: Console) -> None:
+    """Print `table`, its first and last columns to the left; on a terminal the last may wrap."""
     grid = Table(
         box=box.SIMPLE_HEAD if console.is_terminal else None,
         pad_edge=False,
@@ -57,20 +73,10 @@ def _show_section(section: Section, console: Console) -> None:
         wide = Console(file=console.file, width=10_000, color_system=None, force_terminal=False)
         with wide.capture() as capture:
             wide.print(grid)
-        for line in capture.get().splitlines():
-            _line(console, line.rstrip())
-    if section.analysis.summary["num_diverged"].any():
-        _line(console, "×: diverged")
-    console.print()
-    _line(console, section.verdict.headline, "bold")
-    for sentence in section.verdict.pairs[:MAX_LINES]:
-        _line(console, f"- {sentence}")
-    if len(section.verdict.pairs) > MAX_LINES:
-        _line(console, f"- and {len(section.verdict.pairs) - MAX_LINES} more pairs, in the report")
-    for remark in section.verdict.remarks:
-        _line(console, remark)
-    console.print()
+        for row_text in capture.get().splitlines():
+            line(console, row_text.rstrip())
 
 
-def _line(console: Console, text: str, style: str = "") -> None:
+def line(console: Console, text: str, style: str = "") -> None:
+    """Print `text`, wrapped on a terminal, as one line in a pipe."""
     console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
