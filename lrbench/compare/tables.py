@@ -120,7 +120,8 @@ def phases(analysis: Analysis) -> Table:
         "fifths. Late: fall of the validation loss, and rise of the validation accuracy in points, "
         "over the last fifth; beside it "
         + (f"how much more than {REFERENCE} on the same seeds." if constant
-           else "the rise since the strategy's own mid-run point.")
+           else "the rise since the strategy's own mid-run point. No run has a constant lr: "
+           f"scheduler={REFERENCE} would show what the last fifth brings without annealing.")
     )  # fmt: skip
     return Table("Three phases", headers, cells, frozenset(), caption)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.compare.analysis import REFERENCE, Analysis
+from lrbench.compare.analysis import Analysis
 from lrbench.compare.groups import abridge, number
 from lrbench.compare.settings import METRICS
 from lrbench.compare.statistics import (
@@ -182,11 +182,6 @@ def _remarks(analysis: Analysis) -> Iterator[str]:
             f"With {most} paired seeds and {tests} comparison{'s' if tests > 1 else ''} no "
             f"difference, however large, can be significant at 0.05; from {fewest_pairs(tests)} "
             "seeds on it can."
-        )
-    if REFERENCE not in summary["strategy"].tolist():
-        yield (
-            "Late gains stand alone, for no run has a constant lr: scheduler=constant would show "
-            "what the last fifth brings without annealing."
         )
 
 
