@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from lrbench import palette
 from lrbench.compare import figure
@@ -177,12 +178,30 @@ def sensitivity(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:
     table = analysis.sensitivity
     if table is None or not (table["lr"] > 0).all():
         return None
-    metric = METRICS[analysis.settings.metric]
+    metric = f"Final {METRICS[analysis.settings.metric]}"
+    names = list(analysis.summary["strategy"])
+    drawing, crosses = draw_sensitivity(table, names, styles, metric)
+    caption = (
+        f"Mean and 95 % t-interval over seeds. Ring: the lr chosen on validation.{crosses} "
+        "Strategies are shifted sideways a little, to be seen."
+    )
+    return drawing, f"{metric} against peak learning rate", caption
+
+
+def draw_sensitivity(
+    table: pd.DataFrame, names: Sequence[str], styles: dict[str, Look], metric: str
+) -> tuple[Figure, str]:
+    """Curves of accuracy against peak lr, and what to say of their crosses.
+
+    Args:
+        table: a row per strategy and lr: ``strategy``, ``lr`` > 0, ``score``, ``score_high`` (the
+            interval's end or NaN), ``num_diverged``, ``best``.
+        names: the strategies, in their order.
+    """
     drawing, (axes,) = new_figure(WIDTH, 3.8)
-    axes.set_title(f"Final {metric} against peak learning rate")
+    axes.set_title(f"{metric} against peak learning rate")
     axes.set_xscale("log")
     labels = []
-    names = list(analysis.summary["strategy"])
     # Where an lr ruins everything the rest would be a flat line: cut the axis below the bulk.
     high, middle = table["score"].max(), table["score"].quantile(0.4)
     floor = max(0.0, table["score"].min(), high - 4 * (high - middle or high))
@@ -217,11 +236,7 @@ def sensitivity(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:
         crosses = " ×: some runs diverged; they count as guessing."
     if (table["score"] < floor).any():
         crosses += " What lies below the axis is marked (× or ▾) at its foot."
-    caption = (
-        f"Mean and 95 % t-interval over seeds. Ring: the lr chosen on validation.{crosses} "
-        "Strategies are shifted sideways a little, to be seen."
-    )
-    return drawing, f"Final {metric} against peak learning rate", caption
+    return drawing, crosses
 
 
 PICTURES: dict[str, Callable[[Analysis, dict[str, Look]], Drawing | None]] = {

@@ -93,6 +93,16 @@ def read(run_folders: Sequence[tuple[Path, str]]) -> Found:
     Raises:
         CompareError: none holds a finished run.
     """
+    found = collect(run_folders)
+    if not found.runs:
+        others = [*found.unfinished, *found.problems]
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise CompareError(f"no finished run ({others[0]}{more})")
+    return found
+
+
+def collect(run_folders: Sequence[tuple[Path, str]]) -> Found:
+    """What `run_folders` (folder and name) hold, be it nothing."""
     found = Found()
     for path, name in run_folders:
         try:
@@ -104,10 +114,6 @@ def read(run_folders: Sequence[tuple[Path, str]]) -> Found:
         else:
             if run is not None:
                 found.runs.append(run)
-    if not found.runs:
-        others = [*found.unfinished, *found.problems]
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        raise CompareError(f"no finished run ({others[0]}{more})")
     return found
 
 
