@@ -184,6 +184,7 @@ def _run(
         "scheduler": "+".join([choices.scheduler, *(r["policy"] for r in loop.state.resumes)]),
         "seed": seed,
         "num_classes": data.num_classes,
+        "num_parameters": sum(p.numel() for p in loop.model.parameters()),
         **outcome(loop.state, test, settings.batch_size),
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,
