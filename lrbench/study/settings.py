@@ -21,6 +21,7 @@ class Guide:
         models: choices of conf/model to try warmup on; None: the study's own model and the next
             larger one of its kind, if there is one.
         warmup: duration of the warmup that is compared with none.
+        warmup_budget: length of those runs, as a share of the largest budget's.
         warmup_lr_factors: multiples of the tuned peak lr at which it is.
         warmup_seeds: seeds of those runs.
         short_budget: a budget counts as short up to this share of the full length.
@@ -31,6 +32,7 @@ class Guide:
     references: tuple[str, ...]
     models: tuple[str, ...] | None
     warmup: str
+    warmup_budget: str
     warmup_lr_factors: tuple[float, ...]
     warmup_seeds: tuple[int, ...]
     short_budget: str
@@ -44,6 +46,7 @@ class Guide:
             _require_distinct("models", self.models)
         amount, _ = _duration("warmup", self.warmup)
         require(amount > 0, "warmup", self.warmup, "must be above 0")
+        share("warmup_budget", self.warmup_budget)
         for factor in self.warmup_lr_factors:
             rule = "must be above 0 and finite"
             require(0 < factor < math.inf, "warmup_lr_factors", factor, rule)
