@@ -1,0 +1,240 @@
+"""From a study's outcome to its report: pages, tables, pictures, and a recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lrbench.compare import plots as comparison_plots
+from lrbench.compare.analysis import Analysis
+from lrbench.compare.figure import Picture, keep
+from lrbench.compare.read import Found, Problem
+from lrbench.compare.report import HTML, MARKDOWN, Section, csv, data_files, pages, write_files
+from lrbench.compare.tables import Table
+from lrbench.compare.verdict import verdict
+from lrbench.study import guide
+from lrbench.study.guide import ClaimVerdict
+from lrbench.study.protocol import Outcome, Point, Stage
+from lrbench.study.report import pictures, tables, tracks
+from lrbench.study.report.ranks import ranks
+from lrbench.study.report.recommendation import Recommendation, recommend
+from lrbench.study.report.tuning import trials_table
+from lrbench.study.runs import Runs, fresh, read_points
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SMALLER = ("final", "differences", "val_accuracy")  # pictures of a budget that is not the largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a study found, and where it is written.
+
+    Attributes:
+        folder: the study's.
+        tuned: the comparison on fresh seeds, each strategy at its own best, at the largest budget;
+            `smaller`, at the others.
+        untuned: results of the same at the shared default lr, and what tuning changed, in tables.
+        changed: the latter in words; empty where there is no untuned track.
+        tuning: tables and pictures of the trials, and `extensions`, how the grid grew.
+        budgets: tables and pictures over budgets; empty where there is one.
+        guide: a verdict on each claim, and `claims`, all of them in one table.
+        missing: runs without a result, and why.
+        notes: what is uneven, and what could not be used.
+        files: everything written, report.html first.
+    """
+
+    folder: Path
+    recommendation: Recommendation
+    tuned: Section
+    smaller: tuple[Section, ...]
+    untuned: tuple[Table, ...]
+    changed: str
+    tuning: tuple[Table, ...]
+    extensions: tuple[str, ...]
+    tuning_pictures: tuple[Picture, ...]
+    budgets: tuple[Table, ...]
+    budget_pictures: tuple[Picture, ...]
+    guide: tuple[ClaimVerdict, ...]
+    claims: Table
+    missing: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+
+    def show(self, console: Console) -> None:
+        """Print the recommendation, the results and the guide."""
+        from lrbench.study.report.terminal import show
+
+        show(self, console)
+
+
+def write(outcome: Outcome, missing: Mapping[Path, str]) -> Report:
+    """Write report.html, report.md, the CSVs and the pictures into the study's folder.
+
+    Args:
+        missing: run folders without a result, and why.
+
+    Raises:
+        ValueError: no strategy has a finished run on the final seeds.
+        OSError: the report cannot be written.
+    """
+    points = [point for stage in outcome.stages for point in fresh(stage)]
+    own = guide.points(outcome)
+    wanted = [point for point in [*points, *own] if point.folder not in missing]
+    runs, found = read_points(wanted, outcome.folder)
+    tuned = _analyses(outcome, runs, "tuned")
+    untuned = _analyses(outcome, runs, "untuned")
+    full = outcome.full
+    if full.share not in tuned:
+        raise ValueError(f"no run on the final seeds of {full.length} has a result: nothing to say")
+
+    folder = outcome.folder / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = list(outcome.study.strategies)
+    drawn = [
+        pictures.lr_sensitivity(full, names, folder, len(outcome.study.tuning_seeds)),
+        pictures.best_of_trials(full, names, folder),
+    ]
+    heat_map = pictures.budgets(tuned, folder)
+    sections = {
+        share: _section(analysis, folder, _prefix(share) if share != full.share else "")
+        for share, analysis in tuned.items()
+    }
+    verdicts = guide.judge(outcome, runs)
+    changed = []
+    if full.share in untuned:
+        changed = tracks.gains(outcome, full, tuned[full.share], untuned[full.share])
+    report = Report(
+        folder=outcome.folder,
+        recommendation=recommend(outcome, tuned[full.share], runs),
+        tuned=sections[full.share],
+        smaller=tuple(sections[s] for s in sorted(sections, reverse=True) if s != full.share),
+        untuned=(tracks.gains_table(changed, outcome.default_lr),) if changed else (),
+        changed=tracks.gains_sentence(changed, outcome.default_lr) if changed else "",
+        tuning=tuple(tables.tuning(outcome, stage) for stage in _largest_first(outcome)),
+        extensions=tuple(
+            f"{stage.length}: {words}" if len(outcome.stages) > 1 else words
+            for stage in _largest_first(outcome)
+            for words in stage.extensions
+        ),
+        tuning_pictures=tuple(picture for picture in drawn if picture),
+        budgets=(tables.ranks(ranks(tuned)),),
+        budget_pictures=(heat_map,) if heat_map else (),
+        guide=verdicts,
+        claims=tables.guide(verdicts),
+        missing=_missing(outcome, missing, points, own),
+        notes=_notes(found, [*tuned.values(), *untuned.values()]),
+    )
+    untold = [_section(analysis, folder, None) for analysis in untuned.values()]
+    _write_files(report, outcome, untold, own, runs)
+    prefixes = "|".join(["", *(_prefix(share) for share in sections)])
+    every = "|".join([*comparison_plots.PICTURES, *pictures.NAMES])
+    keep(_pictures(report), folder, rf"({prefixes}|budget-[^/]*)({every})")
+    return report
+
+
+def _largest_first(outcome: Outcome) -> list[Stage]:
+    return sorted(outcome.stages, key=lambda stage: -stage.share)
+
+
+def _analyses(outcome: Outcome, runs: Runs, kind: str) -> dict[float, Analysis]:
+    """By budget, where there is any finished run."""
+    found = {}
+    for stage in outcome.stages:
+        own = stage.final if kind == "tuned" else stage.untuned
+        analysis = tracks.track(outcome, stage, own, runs, kind)
+        if analysis is not None:
+            found[stage.share] = analysis
+    return found
+
+
+def _prefix(share: float) -> str:
+    return f"budget-{100 * share:g}-"
+
+
+def _section(analysis: Analysis, folder: Path, prefix: str | None) -> Section:
+    """The words and pictures of a track; no pictures where `prefix` is None."""
+    drawn = []
+    if prefix is not None:
+        names = SMALLER if prefix else None
+        drawn = comparison_plots.draw(analysis, folder, prefix, names)
+    return Section(analysis=analysis, verdict=verdict(analysis), pictures=tuple(drawn))
+
+
+def _missing(
+    outcome: Outcome, missing: Mapping[Path, str], points: Sequence[Point], own: Sequence[Point]
+) -> tuple[Problem, ...]:
+    """What `missing` says, and the runs that should be there and are not."""
+    told = dict(missing)
+    for point in (*points, *own):
+        if point.folder not in told and not (point.folder / "result.json").is_file():
+            told[point.folder] = "has no result"
+    return tuple(
+        Problem(path.relative_to(outcome.folder).as_posix(), why)
+        for path, why in sorted(told.items())
+    )
+
+
+def _notes(found: Found, analyses: Sequence[Analysis]) -> tuple[Problem, ...]:
+    uneven = [note for analysis in analyses for note in analysis.group.notes]
+    return tuple(dict.fromkeys([*uneven, *found.unfinished, *found.problems]))
+
+
+def _write_files(
+    report: Report,
+    outcome: Outcome,
+    untold: Sequence[Section],
+    own: Sequence[Point],
+    runs: Runs,
+) -> list[Path]:
+    page, text = pages("lrbench.study.report", "lrbench.compare")
+    claims = pd.DataFrame(
+        {
+            "claim": v.claim,
+            "finding": v.finding,
+            "num_seeds": v.num_seeds,
+            "sentences": " ".join(v.sentences),
+            "remedy": v.remedy,
+        }
+        for v in report.guide
+    )
+    sections = [report.tuned, *report.smaller, *untold]
+    contents = {
+        HTML: page("study.html.j2", report=report),
+        MARKDOWN: text("study.md.j2", report=report),
+        **data_files(sections, report.missing, report.notes),
+        "trials.csv": csv(trials_table(outcome.stages)),
+        "guide.csv": csv(claims),
+        "guide_runs.csv": csv(_guide_runs(outcome, own, runs)),
+    }
+    return write_files(contents, report.folder)
+
+
+def _guide_runs(outcome: Outcome, own: Sequence[Point], runs: Runs) -> pd.DataFrame:
+    """One row per finished run of the guide's and of its references."""
+    references = [p for n in outcome.study.references for p in outcome.full.final.get(n, ())]
+    keys = (
+        "status", "steps", "val_accuracy", "val_loss", "test_accuracy", "test_loss",
+        "largest_grad_norm", "largest_grad_norm_step",
+    )  # fmt: skip
+    rows = [
+        {
+            "folder": run.name,
+            "strategy": run.scheduler,
+            "model": run.choices.get("model"),
+            "seed": run.seed,
+            **{key: run.result.get(key) for key in keys},
+        }
+        for point in [*references, *own]
+        if (run := runs.get(point.folder)) is not None
+    ]
+    return pd.DataFrame(rows, columns=["folder", "strategy", "model", "seed", *keys])
+
+
+def _pictures(report: Report) -> list[Picture]:
+    of_sections = [p for s in (report.tuned, *report.smaller) for p in s.pictures]
+    return [*of_sections, *report.tuning_pictures, *report.budget_pictures]

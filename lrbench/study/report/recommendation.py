@@ -1,0 +1,317 @@
+"""The recommendation: which schedule and peak lr to use, and how sure that is.
+
+Every word follows from the numbers of the tuned runs at the largest budget. Where the best cannot
+be told from others, any of them is fine; the one that is named is the least sensitive to its peak
+lr among those whose mean lies within one standard error (or the margin) of the best: the
+one-standard-error rule (Breiman et al. 1984), with the area of the lr sensitivity for simplicity.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lrbench.compare.analysis import Analysis
+from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, seeds_to_resolve, smallest_p
+from lrbench.compare.verdict import MANY_SEEDS, p_value, percent, points, span
+from lrbench.study.guide.claim import by_seed, listed
+from lrbench.study.protocol import Outcome, Setting
+from lrbench.study.report.tuning import common_range, lr_trials, shortfalls
+from lrbench.study.runs import Runs
+
+MAX_STEPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """What to do.
+
+    Attributes:
+        strategy: the one to use; None where nothing trained.
+        setting: its peak lr and knobs.
+        sure: whether it beats every other strategy.
+        paragraph: what it gains, over what, and how sure that is.
+        next_steps: what to try next, most useful first.
+        command: of a run at the recommended setting; empty where there is none.
+    """
+
+    strategy: str | None
+    setting: Setting | None
+    sure: bool
+    paragraph: str
+    next_steps: tuple[str, ...]
+    command: str
+
+
+def recommend(outcome: Outcome, tuned: Analysis, runs: Runs) -> Recommendation:
+    """What `tuned`, the runs on fresh seeds at the largest budget, recommend.
+
+    Args:
+        runs: all finished runs, for those of the guide's references.
+    """
+    rows = tuned.summary.to_dict("records")
+    if all(row["num_completed"] == 0 for row in rows):
+        return Recommendation(
+            strategy=None,
+            setting=None,
+            sure=False,
+            paragraph="No recommendation: every run on the final seeds diverged.",
+            next_steps=("lower peak lrs (study.lrs=[...])",),
+            command="",
+        )
+    best = rows[0]["strategy"]
+    areas = shortfalls(outcome.full, outcome.study.strategies)
+    level = _level_with_best(tuned)
+    name = _safest(tuned, level, areas)
+    setting = outcome.full.chosen[name]
+    sure = len(rows) > 1 and len(level) == 1 and _beats_all(tuned, best)
+    steps = [*_next_steps(outcome, tuned, name, sure), *_references(outcome, tuned, runs)]
+    steps += _untried(outcome)
+    return Recommendation(
+        strategy=name,
+        setting=setting,
+        sure=sure,
+        paragraph=" ".join(_sentences(outcome, tuned, name, level, areas)),
+        next_steps=tuple(steps[:MAX_STEPS]),
+        command=command(outcome, name, setting),
+    )
+
+
+def command(outcome: Outcome, strategy: str, setting: Setting) -> str:
+    """The command of one run of `strategy` at `setting`."""
+    own = {f"scheduler.{key}": value for key, value in setting.knobs.items()}
+    words = [
+        f"scheduler={strategy}",
+        f"optimizer.lr={setting.lr:g}",
+        *(f"{key}={_quoted(value)}" for key, value in own.items()),
+    ]
+    if outcome.full.share < 1:
+        words.append(f"trainer.length={_quoted(outcome.full.length)}")
+    taken = {word.partition("=")[0] for word in words}
+    given = [text for text in outcome.overrides if text.partition("=")[0] not in taken]
+    return shlex.join(["python", "-m", "lrbench", *given, *words])
+
+
+def _quoted(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) and " " in value else str(value)
+
+
+def _level_with_best(tuned: Analysis) -> list[str]:
+    """The best strategy and those that it was not shown to beat, by mean."""
+    marks = tuned.summary.set_index("strategy")["mark"]
+    return [name for name, mark in marks.items() if mark != "worse"]
+
+
+def _beats_all(tuned: Analysis, best: str) -> bool:
+    pairs = tuned.pairs[(tuned.pairs["a"] == best) | (tuned.pairs["b"] == best)]
+    found = pairs["a"].eq(best) & pairs["finding"].str.startswith("beats")
+    return len(pairs) > 0 and bool(found.all())
+
+
+def _safest(tuned: Analysis, level: Sequence[str], areas: Mapping[str, float]) -> str:
+    """Of `level`, the least sensitive to lr within one standard error of the best (or the margin).
+
+    Strategies with a diverged run are passed over where the best has none.
+    """
+    best = level[0]
+    rows = tuned.summary.set_index("strategy")
+    near = [best]
+    for name in level[1:]:
+        pair = _pair(tuned, best, name)
+        error = pair["difference_sd"] / math.sqrt(pair["num_pairs"]) if pair["num_pairs"] else 0.0
+        allowed = max(tuned.settings.margin, 0.0 if math.isnan(error) else error)
+        steady = rows.loc[name, "num_diverged"] <= rows.loc[best, "num_diverged"]
+        if steady and abs(pair["difference"]) <= allowed:
+            near.append(name)
+    known = [name for name in near if not math.isnan(areas[name])]
+    return min(known, key=lambda name: areas[name]) if len(known) == len(near) else best
+
+
+def _pair(tuned: Analysis, a: str, b: str) -> dict[str, Any]:
+    """The row of the pair, `a` first."""
+    pairs = tuned.pairs
+    found = pairs[(pairs["a"] == a) & (pairs["b"] == b)]
+    if len(found):
+        return dict(found.iloc[0])
+    row = dict(pairs[(pairs["a"] == b) & (pairs["b"] == a)].iloc[0])
+    low, high = row["difference_low"], row["difference_high"]
+    return {
+        **row, "a": a, "b": b, "difference": -row["difference"], "difference_low": -high,
+        "difference_high": -low, "finding": "not distinguishable",
+    }  # fmt: skip
+
+
+def _at(setting: Setting) -> str:
+    knobs = "".join(f", {key}={value}" for key, value in setting.knobs.items())
+    return f"peak lr {setting.lr:g}{knobs}"
+
+
+def _sentences(
+    outcome: Outcome,
+    tuned: Analysis,
+    name: str,
+    level: Sequence[str],
+    areas: Mapping[str, float],
+) -> Iterator[str]:
+    rows = tuned.summary.set_index("strategy")
+    best = str(rows.index[0])
+    row = rows.loc[name]
+    runs = f"n = {row['num_runs']} fresh seeds" + (
+        f", {row['num_diverged']} diverged" if row["num_diverged"] else ""
+    )
+    yield (
+        f"Use {name} at {_at(outcome.full.chosen[name])}: mean test accuracy "
+        f"{percent(row['mean_score'])} ({runs})."
+    )
+    if len(rows) == 1:
+        yield "It was the only strategy of the study, so there is nothing to compare it with."
+        return
+    runner_up = str(rows.index[1]) if name == best else best
+    pair = _pair(tuned, name, runner_up)
+    if pair["num_pairs"] < 2:
+        yield f"One seed or none is shared with {runner_up}: this says nothing of other seeds."
+        return
+    if len(level) == 1:
+        everyone = len(rows) > 2
+        others = "every other strategy, the" if everyone else "the"
+        yield (
+            f"It beats {others} runner-up {runner_up} by {points(pair['difference'])} points "
+            f"({_evidence(pair)})."
+        )
+        return
+    yield from _level_sentences(outcome, tuned, name, level, areas)
+
+
+def _evidence(pair: Mapping[str, Any]) -> str:
+    return (
+        f"95 % interval {span(pair['difference_low'], pair['difference_high'])}, "
+        f"n = {pair['num_pairs']} paired seeds, Holm p = {p_value(pair['holm_p'])}"
+    )
+
+
+def _level_sentences(
+    outcome: Outcome,
+    tuned: Analysis,
+    name: str,
+    level: Sequence[str],
+    areas: Mapping[str, float],
+) -> Iterator[str]:
+    """The best cannot be told from others: say so, and why this one."""
+    rows = tuned.summary.set_index("strategy")
+    best, other = level[0], level[1] if name == level[0] else level[0]
+    pair = _pair(tuned, name, other)
+    marks = rows.loc[list(level[1:]), "mark"]
+    same = marks.isin(["equivalent", "identical"]).all()
+    margin = 100 * tuned.settings.margin
+    told = (
+        f"equivalent within ± {margin:g} points" if same else "not distinguishable on these seeds"
+    )
+    beaten = [n for n in rows.index if n not in level]
+    also = f" (sure only that {best} beats {listed(beaten)})" if beaten else ""
+    yield f"It is no sure winner: {listed(list(level))} are {told}{also}."
+    direction = "ahead of" if pair["difference"] >= 0 else "behind"
+    yield (
+        f"By mean it is {points(abs(pair['difference']))} points {direction} {other} "
+        f"({_evidence(pair)})."
+        if pair["difference"] or pair["finding"] != "identical"
+        else f"Its accuracies equal those of {other}."
+    )
+    if name != best or not math.isnan(areas[name]):
+        yield from _why(outcome, name, level, areas)
+
+
+def _why(
+    outcome: Outcome, name: str, level: Sequence[str], areas: Mapping[str, float]
+) -> Iterator[str]:
+    low, high = common_range(outcome.full, outcome.study.strategies)
+    others = {other: areas[other] for other in level if other != name}
+    lowest = all(areas[name] <= area for area in others.values())
+    told = listed([f"{other} {points(area)}" for other, area in others.items()])
+    seeds = len(outcome.study.tuning_seeds)
+    loses = (
+        f"over the peak lrs from {low:g} to {high:g} it loses {points(areas[name])} points of "
+        f"validation accuracy on average against its own best ({told}; {seeds} tuning seeds)"
+    )
+    reason = "being the least sensitive to its lr" if lowest else "its mean"
+    yield f"Any of them is fine; {name} is named for {reason}: {loses}."
+
+
+def _next_steps(outcome: Outcome, tuned: Analysis, name: str, sure: bool) -> Iterator[str]:
+    edges = [n for n in outcome.study.strategies if _edge(outcome, n)]
+    if edges:
+        told = listed([f"{n} ({_edge(outcome, n)} of the lrs tried)" for n in edges])
+        yield f"peak lrs beyond the grid, for at its edge was the best of {told}: study.lrs=[...]"
+    yield from _seeds(tuned, sure)
+    diverged = int(tuned.summary.set_index("strategy").loc[name, "num_diverged"])
+    if diverged:
+        yield f"a lower peak lr or a warmup, for {diverged} of its final runs diverged"
+
+
+def _untried(outcome: Outcome) -> Iterator[str]:
+    if len(outcome.study.budgets) == 1:
+        yield "whether this holds when time is shorter: study.budgets=[10%,30%,100%]"
+    if not outcome.study.knob_trials:
+        yield "the schedules' own knobs: study.knob_trials=2"
+
+
+def _edge(outcome: Outcome, name: str) -> str:
+    """``the highest`` or ``the lowest`` where the chosen lr is one, else nothing."""
+    lrs = [trial.setting.lr for trial in lr_trials(outcome.full.trials[name])]
+    chosen = outcome.full.chosen[name].lr
+    if len(lrs) < 2 or lrs[0] < chosen < lrs[-1]:
+        return ""
+    return "the highest" if chosen >= lrs[-1] else "the lowest"
+
+
+def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
+    if sure or tuned.pairs.empty:
+        return
+    best = tuned.summary["strategy"].iloc[0]
+    pairs = tuned.pairs[
+        ((tuned.pairs["a"] == best) | (tuned.pairs["b"] == best))
+        & tuned.pairs["finding"].isin(["not distinguishable", "ahead", "one pair", "no pair"])
+    ]
+    if pairs.empty:
+        return
+    most = int(pairs["num_pairs"].max())
+    tests = int(pairs["num_tests"].iloc[0]) or 1
+    margin = tuned.settings.margin
+    needed = [
+        seeds_to_resolve(sd, margin, tests) for sd in pairs["difference_sd"] if not math.isnan(sd)
+    ]
+    size = f"{100 * margin:g} points"
+    if not needed or most < ENOUGH_SEEDS or smallest_p(most, tests) >= ALPHA:
+        fewest = next(n for n in range(ENOUGH_SEEDS, 200) if smallest_p(n, tests) < ALPHA)
+        yield (
+            f"more seeds: with {most} no difference can be significant, from {fewest} on it can: "
+            f"'study.final_seeds=range({fewest})'"
+        )
+    elif max(needed) > MANY_SEEDS:
+        yield f"nothing by way of seeds: more than {MANY_SEEDS:,} would be needed for {size}"
+    elif max(needed) > most:
+        yield (
+            f"more seeds: about {max(needed)} would resolve {size} between {best} and the rest: "
+            f"'study.final_seeds=range({max(needed)})'"
+        )
+
+
+def _references(outcome: Outcome, tuned: Analysis, runs: Runs) -> Iterator[str]:
+    """A reference of the guide whose mean is above every strategy's is worth a place."""
+    limit = tuned.summary["mean_score"].max()
+    means = {}
+    for name in outcome.study.references:
+        found = by_seed(outcome.full.final.get(name, ()), runs).values()
+        scores = [
+            run.result["test_accuracy"] if run.status == "completed" else outcome.chance
+            for run in found
+        ]
+        means[name] = sum(scores) / len(scores) if scores else math.nan
+    better = [f"{n} ({percent(mean)})" for n, mean in means.items() if mean > limit]
+    if better:
+        yield (
+            f"a place in study.strategies for {listed(better)}: among the guide's references, and "
+            f"by mean ahead of every strategy ({percent(limit)})"
+        )

@@ -1,0 +1,89 @@
+"""The tables of a study beyond those of a comparison and of the guide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+import pandas as pd
+
+from lrbench.compare.statistics import fewest_pairs
+from lrbench.compare.tables import NOTHING, Table
+from lrbench.compare.verdict import percent, points
+from lrbench.study.guide import ClaimVerdict
+from lrbench.study.protocol import Outcome, Stage
+from lrbench.study.report.tuning import common_range, shortfalls
+
+
+def tuning(outcome: Outcome, stage: Stage) -> Table:
+    """One row per strategy and reference: what was chosen, and how much the choice matters."""
+    strategies = list(outcome.study.strategies)
+    low, high = common_range(stage, strategies)
+    areas = shortfalls(stage, strategies)
+    rows = []
+    for name, trials in stage.trials.items():
+        setting = stage.chosen[name]
+        chosen = next((t for t in trials if t.setting == setting), None)
+        rated = [t.score for t in trials if not math.isnan(t.score)]
+        pruned = sum(trial.pruned for trial in trials)
+        knobs = " ".join(f"{key}={value}" for key, value in setting.knobs.items())
+        rows.append(
+            (
+                name if name in strategies else f"{name} (reference)",
+                f"{setting.lr:g}",
+                knobs or NOTHING,
+                percent(chosen.score) if chosen else NOTHING,
+                f"{len(trials)}" + (f", {pruned} given up" if pruned else ""),
+                str(sum(trial.num_diverged for trial in trials)),
+                points(areas.get(name, math.nan)),
+                percent(fmean(rated)) if rated else NOTHING,
+            )
+        )
+    headers = (
+        "strategy", "peak lr", "knobs", "validation accuracy", "trials", "diverged runs",
+        "mean shortfall", "expected from 1 trial",
+    )  # fmt: skip
+    span = "" if math.isnan(low) else f" from {low:g} to {high:g}"
+    caption = (
+        "Chosen by mean final validation accuracy over the tuning seeds, a diverged run as "
+        f"guessing. Mean shortfall: sensitivity to the peak lr, in points; over the lrs{span} that "
+        "every strategy was tried at, the area between its best and its accuracy as a function of "
+        "log lr, divided by the range's width: what is lost on average by picking a peak lr there "
+        "blindly. Expected from 1 trial: the mean over its trials. All trials: trials.csv."
+    )
+    return Table("What was chosen", headers, tuple(rows), frozenset(), caption)
+
+
+def ranks(found: pd.DataFrame) -> Table:
+    """Average rank over budgets and seeds, one row per strategy."""
+    shares = [column for column in found.columns if isinstance(column, float)]
+    rows = tuple(
+        (
+            row["strategy"],
+            f"{row['rank']:.2f}"
+            + ("" if math.isnan(row["rank_low"]) else f" ± {row['rank_high'] - row['rank']:.2f}"),
+            *(f"{row[share]:.2f}" for share in shares),
+        )
+        for row in found.to_dict("records")
+    )
+    headers = ("strategy", "average rank", *(f"at {100 * share:g} %" for share in shares))
+    seeds = int(found["seeds"].iloc[0]) if len(found) else 0
+    caption = (
+        "Rank by test accuracy on each final seed at each budget, 1 for the highest, equals "
+        "sharing their mean rank and diverged runs the last; averaged, with the 95 % t-interval "
+        f"over seeds (n = {seeds})."
+    )
+    return Table("Average rank", headers, rows, frozenset(), caption)
+
+
+def guide(verdicts: Sequence[ClaimVerdict]) -> Table:
+    """One row per claim."""
+    rows = tuple((v.claim, v.finding, str(v.num_seeds)) for v in verdicts)
+    caption = (
+        "Seeds: the paired seeds that the finding rests on. \"Supported\" and \"not supported\" "
+        "need significance (permutation p below 0.05, Holm-corrected within a claim, which takes "
+        f"at least {fewest_pairs()} seeds) or, for the latter, equivalence within the margin; all "
+        "else is \"can't tell\"."
+    )  # fmt: skip
+    return Table("Four common claims", ("claim", "finding", "seeds"), rows, frozenset(), caption)

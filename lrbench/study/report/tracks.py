@@ -1,0 +1,161 @@
+"""The comparisons inside a study: each budget's tuned runs, its untuned ones, and the gain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lrbench.compare.analysis import Analysis, analyse
+from lrbench.compare.groups import LR, together
+from lrbench.compare.settings import Settings
+from lrbench.compare.tables import NOTHING, Table
+from lrbench.compare.verdict import p_value, percent, points, span
+from lrbench.study.guide import claim
+from lrbench.study.guide.claim import Test
+from lrbench.study.protocol import Outcome, Point, Setting, Stage
+from lrbench.study.runs import Runs
+
+
+def settings(outcome: Outcome) -> Settings:
+    """How a study's runs are compared."""
+    return Settings(metric="test_accuracy", margin=outcome.study.margin / 100, vary=(LR,))
+
+
+def track(
+    outcome: Outcome,
+    stage: Stage,
+    own: Mapping[str, Sequence[Point]],
+    runs: Runs,
+    kind: str,
+) -> Analysis | None:
+    """The strategies of one track (`own`: their runs), or None where none has a finished run."""
+    found = [
+        runs[point.folder]
+        for name in outcome.study.strategies
+        for point in own.get(name, ())
+        if point.folder in runs
+    ]
+    if not found:
+        return None
+    condition = {"track": kind, "budget": f"{100 * stage.share:g}%"}
+    return analyse(together(condition, found, (LR,)), settings(outcome))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What tuning brought one strategy on the final seeds.
+
+    Attributes:
+        test: of tuned − untuned, paired by seed; None where the default was chosen.
+    """
+
+    strategy: str
+    setting: Setting
+    tuned: float
+    untuned: float
+    test: Test | None
+
+
+def gains(outcome: Outcome, stage: Stage, tuned: Analysis, untuned: Analysis) -> list[Gain]:
+    """What tuning brought each strategy, most first."""
+    scores = [
+        {name: own.set_index("seed")["score"] for name, own in a.chosen.groupby("strategy")}
+        for a in (tuned, untuned)
+    ]
+    names = [name for name in outcome.study.strategies if name in scores[0] and name in scores[1]]
+    default = Setting(lr=outcome.default_lr)
+    changed = [name for name in names if stage.chosen[name] != default]
+    differences = {
+        name: claim.paired(scores[0][name].to_dict(), scores[1][name].to_dict()) for name in changed
+    }
+    tests = claim.tested(differences, outcome.study.margin / 100)
+    found = [
+        Gain(
+            strategy=name,
+            setting=stage.chosen[name],
+            tuned=scores[0][name].mean(),
+            untuned=scores[1][name].mean(),
+            test=tests.get(name),
+        )
+        for name in names
+    ]
+    return sorted(found, key=lambda gain: (gain.untuned - gain.tuned, gain.strategy))
+
+
+def gains_table(found: Sequence[Gain], default_lr: float) -> Table:
+    """One row per strategy: at the default lr, at its own, and the difference."""
+    tuned, untuned = (
+        pd.Series({gain.strategy: getattr(gain, key) for gain in found}).rank(
+            ascending=False, method="min"
+        )
+        for key in ("tuned", "untuned")
+    )
+    rows = tuple(
+        (
+            gain.strategy,
+            f"{percent(gain.untuned)} ({untuned[gain.strategy]:.0f})",
+            gain.setting.label if gain.test else "the default",
+            f"{percent(gain.tuned)} ({tuned[gain.strategy]:.0f})",
+            points(gain.tuned - gain.untuned) if gain.test else NOTHING,
+            span(gain.test.low, gain.test.high)
+            if gain.test and gain.test.num_seeds > 1
+            else NOTHING,
+            p_value(gain.test.p) if gain.test else NOTHING,
+        )
+        for gain in found
+    )
+    headers = (
+        "strategy", f"at lr={default_lr:g} (rank)", "tuned", "at its own (rank)", "gain", "95 %",
+        "Holm p",
+    )  # fmt: skip
+    caption = (
+        "Mean test accuracy on the final seeds, a diverged run as guessing, and the rank by it. "
+        "Gain in points, paired by seed; permutation p, Holm-corrected over the strategies whose "
+        "setting tuning changed."
+    )
+    return Table("What tuning changed", headers, rows, frozenset(), caption)
+
+
+def gains_sentence(found: Sequence[Gain], default_lr: float) -> str:
+    """What tuning changed, in one or two sentences."""
+    changed = [gain for gain in found if gain.test]
+    if not changed:
+        return (
+            f"Tuning changed nothing: the default, lr={default_lr:g}, was best for every strategy."
+        )
+    sure = [g for g in changed if g.test and g.test.above]
+    worse = [g for g in changed if g.test and g.test.below]
+    unsure = [g for g in changed if g not in sure and g not in worse]
+    parts = []
+    for words, group in (
+        ("it gained {}", sure),
+        ("it cost {}", worse),
+        ("nothing that can be told from seed noise for {}", unsure),
+    ):
+        if not group:
+            continue
+        names = [
+            g.strategy
+            if group is unsure
+            else f"{g.strategy} {points(abs(g.tuned - g.untuned))} points"
+            for g in group
+        ]
+        parts.append(words.format(claim.listed(names)))
+    order = _order(found, "untuned"), _order(found, "tuned")
+    leader = (
+        f"{order[0]} leads with and without it"
+        if order[0] == order[1]
+        else f"at the shared lr={default_lr:g} {order[0]} has the highest mean, tuned {order[1]}"
+    )
+    return (
+        f"Against lr={default_lr:g} for all, tuning brought: {'; '.join(parts)}. By mean, {leader}."
+    )
+
+
+def _order(found: Sequence[Gain], key: str) -> str:
+    values = {gain.strategy: getattr(gain, key) for gain in found}
+    best = max(values.values(), default=math.nan)
+    return claim.listed(sorted(name for name, value in values.items() if value == best))
