@@ -10,10 +10,8 @@ from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from lrbench import command_line, display, run_folder, sweep
 from lrbench.config import CONF
@@ -23,9 +21,7 @@ from lrbench.run import DivergedRun, Stopped, run
 log = logging.getLogger(__name__)
 _full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
-
-# What a user can cause and mend; anything else is a bug and keeps its traceback.
-MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError, DivergedRun)
+MISTAKES = (*command_line.MISTAKES, DivergedRun)
 
 
 def job(cfg: DictConfig) -> float | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -25,6 +25,8 @@ LAUNCHERS = {  # and the extras that bring them
     "submitit_slurm": "submitit",
     "ray": "ray",
 }
+# What a user can cause and mend; anything else is a bug and keeps its traceback.
+MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)
 GROUPS = ("model", "dataset", "optimizer", "scheduler", "trainer", "experiment")
 
 

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
 
@@ -23,8 +21,6 @@ from lrbench.preview.curve import Curve, crowded, lay_out
 from lrbench.preview.replay import History, read_history, starting_overrides
 from lrbench.preview.summary import notes, table, write_csv
 from lrbench.preview.terminal import Line, plot
-
-MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)
 
 
 def preview(arguments: Arguments, console: Console) -> None:
@@ -169,7 +165,7 @@ def main() -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode gets "?"
             sys.stdout.reconfigure(errors="replace")
         preview(arguments, Console())
-    except MISTAKES as error:
+    except command_line.MISTAKES as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         sys.exit(f"lrbench.preview: {command_line.explain(error)}")

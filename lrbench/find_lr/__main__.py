@@ -1,0 +1,184 @@
+"""``python -m lrbench.find_lr``: ramp the lr of a configured run, seed by seed, and conclude."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+from rich import get_console
+from rich.console import Console
+
+from lrbench import command_line, run_folder
+from lrbench.config import CONF, ConfigError, build, search
+from lrbench.display import ConsoleHandler
+from lrbench.find_lr.advice import Advice, advise, caution
+from lrbench.find_lr.curve import Curve
+from lrbench.find_lr.files import check_folder, move_events, write_points
+from lrbench.find_lr.findings import conclude
+from lrbench.find_lr.ramp import Parts, run_ramp
+from lrbench.find_lr.settings import RangeTest, from_config
+from lrbench.find_lr.terminal import line, show
+from lrbench.run import checked_seed
+from lrbench.words import Words, read
+
+HELP = """\
+Find a learning rate: the range test of Smith (2015) on the run that the same words describe.
+
+  python -m lrbench.find_lr                            on the default config
+  python -m lrbench.find_lr dataset=cifar10 model=resnet20 optimizer=adamw lr_max=1
+  python -m lrbench.find_lr experiment=cifar10_resnet18 num_seeds=1
+
+Every seed starts a run with the initial weights, batches and settings it would have under
+python -m lrbench, and every update has a higher lr, until the loss diverges. Three rules read the
+loss, and the lr at which it is lowest gives each schedule its own. Neither validation nor test
+images are looked at. Any override of python -m lrbench works, one value a key; scheduler=... says
+which schedule the last line is for. Keys of the range test itself, and their values:
+
+{keys}
+
+Options: --config-dir DIR (also choose from your own config files), --help.
+HYDRA_FULL_ERROR=1 shows the traceback behind an error."""
+
+SETTINGS = tuple(field.name for field in fields(RangeTest))
+OWN_KEYS = (*SETTINGS, "output")
+
+
+def find_lr(words: Words, console: Console) -> None:
+    """Test what `words` describe, print what is found, and write it to the output folder.
+
+    Raises:
+        command_line.MISTAKES: what a user can mend; the message is one line.
+    """
+    cfg = compose_config(words)
+    settings = from_config({name: cfg[name] for name in SETTINGS})
+    first = checked_seed(cfg.seed)
+    seeds = range(first, first + settings.num_seeds)
+    output = None if cfg.output is None else Path(cfg.output).expanduser()
+    if output is not None:
+        check_folder(output)
+    trainer = build(cfg.trainer, "trainer")
+    dataset = build(cfg.dataset, "dataset")
+    optimizer = build(cfg.optimizer, "optimizer")
+    model = build(cfg.model, "model")
+
+    from lrbench.trainer import hardware  # imports torch, which takes seconds
+
+    device = hardware.choose_device(trainer.device)
+    hardware.set_up(trainer, device)
+    data = dataset.load(device, channels_last=trainer.channels_last)
+    parts = Parts(model=model, data=data, optimizer=optimizer, trainer=trainer, device=device)
+    choices: Any = cfg.hydra.runtime.choices
+    title = f"{choices.model} on {choices.dataset} with {choices.optimizer}"
+    line(console, title, "bold")
+    line(
+        console,
+        f"lr {settings.lr_min:g} to {settings.lr_max:g} in {settings.num_steps:,} updates of "
+        f"{trainer.batch_size:,} images; seeds {', '.join(map(str, seeds))}; "
+        f"{hardware.describe(device)}",
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        curves = []
+        for seed in seeds:
+            folder = Path(scratch, f"seed={seed}")
+            folder.mkdir()
+            curves.append(run_ramp(parts, settings, seed=seed, folder=folder))
+            line(console, describe(curves[-1]))
+        findings = conclude(curves, settings)
+        advice = list(advise(findings, optimizer.algorithm.target))
+        console.print()
+        show(findings, advice, caution(settings), console)
+        console.print()
+        chosen = next((a for a in advice if a.strategy == choices.scheduler), advice[0])
+        for command in commands(words, chosen):
+            line(console, command, "bold")
+        if output is not None:
+            from lrbench.find_lr.picture import save_picture  # imports matplotlib
+
+            output.mkdir(parents=True, exist_ok=True)
+            write_points(output, curves)
+            move_events(Path(scratch), output)
+            save_picture(output, curves, findings, advice, title=title)
+            line(console, f"wrote {output}: points.csv, loss_vs_lr.png and .svg, and events:")
+            line(console, f"  tensorboard --logdir {shlex.quote(str(output))}")
+
+
+def compose_config(words: Words) -> DictConfig:
+    """The config of conf/find_lr.yaml and the overrides.
+
+    Raises:
+        ConfigError: a list of values, or a key that has no meaning here.
+    """
+    for override in OverridesParser.create().parse_overrides(words.overrides):
+        if override.is_sweep_override():
+            raise ConfigError(
+                f"{override.input_line}: one value at a time; num_seeds=5 tests five seeds"
+            )
+    with search(words.config_dir) as more:
+        cfg = compose("find_lr", [*more, *words.overrides], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)  # for ${hydra:...} in the values
+    for key in run_folder.STEERING:
+        if cfg[key] is not None:
+            raise ConfigError(f"{key}={cfg[key]} is for python -m lrbench: a range test is short")
+    return cfg
+
+
+def describe(curve: Curve) -> str:
+    """How a ramp ended."""
+    how = "diverged at" if curve.diverged else "ended, without diverging, at"
+    return f"seed {curve.seed}: {how} lr {curve.lr[-1]:.3g}, after {len(curve.lr):,} updates"
+
+
+def commands(words: Words, advice: Advice) -> Iterator[str]:
+    """The run to try first, and a sweep around it, ready to paste."""
+    replaced = {word.partition("=")[0] for word in advice.override.split()}
+    kept = [
+        word
+        for word in words.overrides
+        if word.partition("=")[0] not in {*OWN_KEYS, *replaced, "optimizer.lr"}
+    ]
+    more = [] if words.config_dir is None else ["--config-dir", str(words.config_dir)]
+    start = ["python", "-m", "lrbench", *more]
+    yield shlex.join([*start, *kept, *advice.override.split()])
+    lrs = ",".join(f"{advice.lr * factor:.2g}" for factor in (0.3, 1, 3))
+    yield shlex.join([*start, "-m", *kept, *advice.choice.split(), f"optimizer.lr={lrs}"])
+
+
+def help_text() -> str:
+    """The help, with the keys and numbers of conf/find_lr.yaml."""
+    text = (CONF / "find_lr.yaml").read_text()
+    keys = text.partition("_self_\n")[2].strip().splitlines()
+    return HELP.format(keys="\n".join(f"  {key}" for key in keys))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the test; a mistake is one line on stderr and exit code 1."""
+    progress: Any = logging.getLogger("lrbench.display")  # a line now and then in a pipe
+    progress.addHandler(ConsoleHandler())
+    progress.setLevel(logging.INFO)
+    try:
+        words = read(sys.argv[1:] if argv is None else argv)
+        if words.help:
+            print(help_text())
+            return
+        find_lr(words, get_console())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except command_line.MISTAKES as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(f"lrbench.find_lr: {command_line.explain(error)}")
+
+
+if __name__ == "__main__":
+    main()
