@@ -60,6 +60,8 @@ def find_lr(words: Words, console: Console) -> None:
     Raises:
         command_line.MISTAKES: what a user can mend; the message is one line.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("a range test takes one process: start it without torchrun")
     cfg = compose_config(words)
     settings = from_config({name: cfg[name] for name in SETTINGS})
     first = checked_seed(cfg.seed)
@@ -84,7 +86,7 @@ def find_lr(words: Words, console: Console) -> None:
     line(
         console,
         f"lr {settings.lr_min:g} to {settings.lr_max:g} in {settings.num_steps:,} updates of "
-        f"{trainer.batch_size:,} images; seeds {', '.join(map(str, seeds))}; "
+        f"{trainer.batch_size:,} images; seed {', '.join(map(str, seeds))}; "
         f"{hardware.describe(device)}",
     )
     with tempfile.TemporaryDirectory() as scratch:

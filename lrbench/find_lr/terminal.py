@@ -15,9 +15,10 @@ from lrbench.find_lr.findings import Findings
 def show(findings: Findings, advice: Sequence[Advice], caution: str, console: Console) -> None:
     """Print the rules with their spread, the range, and the schedules' lrs with the reasons."""
     num_seeds = len(findings.lowest.lrs)
+    seeds = "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
     rules = Table(box=None, pad_edge=False, header_style="bold")
     rules.add_column("rule")
-    for name in ("lr (median)", "lowest", f"highest of {num_seeds} seeds"):
+    for name in ("lr (median)", "lowest", f"highest of {seeds}"):
         rules.add_column(name, justify="right")
     for rule, spread in (*findings.suggestions.items(), ("lowest loss", findings.lowest)):
         rules.add_row(rule, *(f"{lr:.2g}" for lr in (spread.median, spread.low, spread.high)))

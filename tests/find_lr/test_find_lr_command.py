@@ -123,3 +123,9 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
         "taken",
         "taken/thesis.tex",
     ]
+
+
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match="start it without torchrun"):
+        main(SHORT)
