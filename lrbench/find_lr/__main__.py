@@ -142,7 +142,7 @@ def describe(curve: Curve) -> str:
 
 
 def commands(words: Words, advice: Advice) -> Iterator[str]:
-    """The run to try first, and a sweep around it, ready to paste."""
+    """The run to try first, and a sweep over its range, ready to paste."""
     replaced = {word.partition("=")[0] for word in advice.override.split()}
     kept = [
         word
@@ -152,7 +152,7 @@ def commands(words: Words, advice: Advice) -> Iterator[str]:
     more = [] if words.config_dir is None else ["--config-dir", str(words.config_dir)]
     start = ["python", "-m", "lrbench", *more]
     yield shlex.join([*start, *kept, *advice.override.split()])
-    lrs = ",".join(f"{advice.lr * factor:.2g}" for factor in (0.3, 1, 3))
+    lrs = ",".join(f"{lr:g}" for lr in advice.grid)
     yield shlex.join([*start, "-m", *kept, *advice.choice.split(), f"optimizer.lr={lrs}"])
 
 

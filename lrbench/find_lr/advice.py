@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from lrbench.find_lr.findings import Findings
 from lrbench.find_lr.settings import RangeTest
@@ -35,6 +38,12 @@ class Advice:
     high: float
     choice: str
     why: str
+
+    @property
+    def grid(self) -> list[float]:
+        """From `low` to `high` in steps of about three, to search."""
+        count = 1 + max(1, round(math.log(self.high / self.low, THIRD)))
+        return [nice(lr) for lr in np.geomspace(self.low, self.high, count).tolist()]
 
     @property
     def override(self) -> str:
@@ -85,7 +94,7 @@ def advise(findings: Findings, algorithm: str) -> Iterator[Advice]:
         (
             "cosine",
             "it starts untrained weights at the full lr, which must be smaller than a cycle's "
-            "(Smith 2018): a tenth of the lowest loss's (Gugger 2018, fastai)",
+            "(Smith 2018): a tenth of the lowest loss's (Gugger 2018, fastai), which is cautious",
         ),
         ("plateau", "as cosine; its cuts mend a start that is too high, at the cost of patience"),
     ):
@@ -94,7 +103,7 @@ def advise(findings: Findings, algorithm: str) -> Iterator[Advice]:
             schedule=f"{strategy}, start",
             lr=nice(lowest / 10),
             low=lowest / 10 / THIRD,
-            high=lowest / 10 * THIRD,
+            high=lowest,
             choice=f"scheduler={strategy}",
             why=why,
         )

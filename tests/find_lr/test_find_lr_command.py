@@ -54,6 +54,9 @@ def test_from_overrides_to_a_line_to_paste(
     assert cfg.optimizer.lr == pytest.approx(float(lowest[1]) / 10**0.5, rel=0.1)
     assert (cfg.seed, cfg.scheduler._target_) == (4, "lrbench.scheduler.OneCycle")
 
+    sweep = next(text for text in out.splitlines() if text.startswith("python -m lrbench -m "))
+    assert str(cfg.optimizer.lr) in shlex.split(sweep)[-1].partition("=")[2].split(",")
+
     folder = tmp_path / "found"
     points = rows(folder)
     assert list(points[0]) == ["seed", "step", "lr", "loss", "smoothed_loss"]

@@ -135,7 +135,10 @@ def test_each_schedule_gets_its_lr_from_the_lowest_loss() -> None:
         "schedulefree_sgd": 22.0,  # 10 / 10 x sqrt(10 x 50)
     }
     assert (found["onecycle"].low, found["onecycle"].high) == pytest.approx((1, 10))
-    assert (found["cosine"].low, found["cosine"].high) == pytest.approx((10**-0.5, 10**0.5))
+    assert (found["cosine"].low, found["cosine"].high) == pytest.approx((10**-0.5, 10))
+    assert found["onecycle"].grid == [1, 3.2, 10]
+    assert found["cosine"].grid == [0.32, 1, 3.2, 10]
+    assert found["schedulefree_sgd"].grid == [10, 50]
     assert (found["schedulefree_sgd"].low, found["schedulefree_sgd"].high) == pytest.approx(
         (10, 50)
     )
