@@ -51,7 +51,7 @@ class ResNetModule(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features = F.relu(self.norm(self.stem(images)), inplace=True)
         features = self.blocks(features)
-        logits: Tensor = self.classifier(features.mean((2, 3)))
+        logits: Tensor = self.classifier(average(features))
         return logits
 
 
@@ -90,5 +90,15 @@ class Subsample(nn.Module):
         self.new_channels = new_channels
 
     def forward(self, features: Tensor) -> Tensor:
-        features = features[:, :, :: self.stride, :: self.stride]
+        # Pooling over single pixels, as indexing's gradient would lose the memory layout.
+        features = F.avg_pool2d(features, 1, self.stride)
         return F.pad(features, (0, 0, 0, 0, 0, self.new_channels))
+
+
+def average(features: Tensor) -> Tensor:
+    """(B, C) from (B, C, H, W), each channel's mean.
+
+    The gradient of pooling keeps the memory layout, unlike that of `Tensor.mean`: operations that
+    meet two layouts are many times slower, all the way back through the shortcuts.
+    """
+    return F.avg_pool2d(features, features.shape[-2:]).flatten(1)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrbench.model.initialize import he_normal
+from lrbench.model.resnet import average
 
 
 class WideResNetModule(nn.Module):
@@ -36,7 +37,7 @@ class WideResNetModule(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features = self.blocks(self.stem(images))
         features = F.relu(self.norm(features), inplace=True)
-        logits: Tensor = self.classifier(features.mean((2, 3)))
+        logits: Tensor = self.classifier(average(features))
         return logits
 
 
