@@ -2,7 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lrbench.scheduler.base import Change, Phase, Progress, Run, Scheduler, Segment
+from lrbench.scheduler.base import (
+    Change,
+    Phase,
+    Progress,
+    Remembered,
+    Run,
+    Scheduler,
+    Segment,
+)
 from lrbench.scheduler.chain import Chain, Part
 from lrbench.scheduler.continued import Continued
 from lrbench.scheduler.cyclic import Cyclic
@@ -48,6 +56,7 @@ __all__ = [
     "Plateau",
     "Polynomial",
     "Progress",
+    "Remembered",
     "Rex",
     "Run",
     "Scheduler",

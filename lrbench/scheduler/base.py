@@ -9,10 +9,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+from typing import TypeVar
 
 from lrbench import duration
 from lrbench.checks import require, require_choice
 from lrbench.scheduler.shapes import WARMUP_SHAPES, Curve, constant, warmup_curve
+
+T = TypeVar("T")
+
+
+class Remembered(tuple[T, ...]):
+    """A tuple that computes its hash once, for a history that is looked up at every update.
+
+    Its values must not change their hashes, as numbers don't. It equals a plain tuple of them.
+    """
+
+    def __hash__(self) -> int:
+        found: int | None = self.__dict__.get("hash")
+        if found is None:
+            found = self.__dict__["hash"] = super().__hash__()
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +36,8 @@ class Progress:
     """How far a run is; the one clock is optimizer updates.
 
     `val_losses` and `val_steps` run in parallel: the validation loss of each evaluation so far,
-    oldest first, and the number of updates that had been taken when it was measured.
+    oldest first, and the number of updates that had been taken when it was measured. A loop that
+    asks at every update gives them as `Remembered`.
     """
 
     step: int  # updates already taken; the factor is for the next one

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrbench.scheduler.base import Progress, Scheduler
+from lrbench.scheduler.base import Progress, Remembered, Scheduler
 
 
 def as_torch(
@@ -74,8 +74,8 @@ class TorchScheduler(LRScheduler):
             super().step()
             self._set_momentum()
             return
-        self.val_losses += (float(metrics),)
-        self.val_steps += (self.last_epoch,)
+        self.val_losses = Remembered((*self.val_losses, float(metrics)))
+        self.val_steps = Remembered((*self.val_steps, self.last_epoch))
         self._set_lr()
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,8 +108,8 @@ class TorchScheduler(LRScheduler):
         self.last_epoch = state_dict["step"]
         self.base_lrs = list(state_dict["base_lrs"])
         self.base_momenta = list(state_dict["base_momenta"])
-        self.val_losses = tuple(state_dict["val_losses"])
-        self.val_steps = tuple(state_dict["val_steps"])
+        self.val_losses = Remembered(state_dict["val_losses"])
+        self.val_steps = Remembered(state_dict["val_steps"])
         self._set_lr()
         self._set_momentum()
 

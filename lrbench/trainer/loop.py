@@ -23,7 +23,7 @@ from lrbench.schedulefree import (
     recompute_batch_norm,
     start_training,
 )
-from lrbench.scheduler import Progress, Scheduler
+from lrbench.scheduler import Progress, Remembered, Scheduler
 from lrbench.trainer import Trainer, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate
 
@@ -139,7 +139,7 @@ class Loop:
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         if self.scaler is not None:
             self.scaler.load_state_dict(self.state.loss_scale)
-        self._val = (tuple(self.state.val_losses), tuple(self.state.val_steps))
+        self._val = Remembered(self.state.val_losses), Remembered(self.state.val_steps)
 
     def run(
         self,
@@ -319,7 +319,7 @@ class Loop:
             state.val_steps.append(state.step)
             state.val_losses.append(validation.loss)
             state.val_accuracies.append(validation.accuracy)
-            self._val = (tuple(state.val_losses), tuple(state.val_steps))
+            self._val = Remembered(state.val_losses), Remembered(state.val_steps)
         for change in self.scheduler.changes(self.progress(state.step)):
             if reported < change.step <= state.step:
                 log.info("update %d: %s", change.step, change.reason)
