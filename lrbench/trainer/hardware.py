@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import torch
 
 from lrbench.trainer import Trainer
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,6 +45,21 @@ def set_up(settings: Trainer, device: torch.device) -> None:
     if settings.deterministic != torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(settings.deterministic)  # imports torch's compiler: 1 s
     torch.backends.cudnn.benchmark = device.type == "cuda" and not settings.deterministic
+    if device.type == "cpu":
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep the memory that an update frees for the next one; elsewhere do nothing.
+
+    It hands large blocks back to the kernel, which zeroes every page that it gives out again: 6 %
+    of a ResNet-20's time on CIFAR-10, 17 % of a LeNet's on Fashion-MNIST (two cores).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        if not mallopt(M_MMAP_THRESHOLD, 2**30):
+            mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older ones take
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

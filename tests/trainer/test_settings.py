@@ -1,5 +1,8 @@
 """The trainer's settings and the device they ask for."""
 
+import platform
+import resource
+
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -71,3 +74,15 @@ def test_automatic_choices_on_a_cpu() -> None:
     assert hardware.choose_precision("auto", cpu) == torch.float32
     assert hardware.choose_compile("auto", cpu) is False
     assert hardware.choose_compile(True, cpu) is True
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_freed_memory_is_kept_for_the_next_update() -> None:
+    """Else the kernel hands out every page anew: a fault each."""
+    hardware.set_up(settings(), torch.device("cpu"))
+    for _ in range(10):  # until the heap has its size
+        torch.ones(2**21)  # 8 MiB, 2,048 pages
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(2**21)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2048
