@@ -1,0 +1,154 @@
+"""What the benchmarks share: runs built as lrbench builds them, interleaved repeats, a table."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lrbench.config import load
+from lrbench.dataset import Data, Dataset, Images
+from lrbench.display import Display
+from lrbench.recorder import Recorder
+from lrbench.run import assemble
+from lrbench.trainer.loop import Loop
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise(Dataset):
+    """Random images and labels of a published dataset's shape, enough for a benchmark."""
+
+    num_images: int
+    image_size: int
+    channels: int
+
+    def read(self) -> Images:
+        rng = np.random.default_rng(0)
+        shape = (self.num_images, self.image_size, self.image_size, self.channels)
+        return Images(
+            train_images=rng.integers(0, 256, shape, dtype=np.uint8),
+            train_labels=np.arange(self.num_images) % 10,
+            test_images=None,
+            test_labels=None,
+            class_names=tuple("0123456789"),
+            test_fraction=0.1,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model on images of some shape.
+
+    Attributes:
+        dataset: a choice of conf/dataset; its augmentation and moments are used.
+        shape: (H, C) of random images in its place, or None for the dataset itself.
+    """
+
+    model: str
+    dataset: str
+    batch_size: int
+    shape: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        size = f" ({self.shape[0]} px)" if self.shape else ""
+        return f"{self.model} / {self.dataset}{size}, batch {self.batch_size}"
+
+    def data(self, num_images: int = 0, *, channels_last: bool = True) -> Data:
+        """The data that a run of this job would train on."""
+        config = load("dataset", self.dataset)
+        if self.shape is not None:
+            config = Noise(
+                num_images=num_images,
+                image_size=self.shape[0],
+                channels=self.shape[1],
+                val_fraction=0.1,
+                split_seed=0,
+                mean=config.mean,
+                std=config.std,
+                augment=config.augment,
+            )
+        data: Data = config.load(CPU, channels_last=channels_last)
+        return data
+
+    def loop(self, data: Data, num_steps: int, *, seed: int = 0, **settings: object) -> Loop:
+        """The loop that ``python -m lrbench model=… dataset=…`` builds, for `num_steps` updates."""
+        length = {"length": f"{num_steps} steps", "batch_size": self.batch_size}
+        return assemble(
+            load("model", self.model),
+            data,
+            load("scheduler", "cosine"),
+            load("optimizer", "sgd"),
+            load("trainer", "default", **length, **settings),
+            seed=seed,
+            device=CPU,
+        )
+
+
+RESNET8 = Job("resnet8", "digits", 64)
+LENET = Job("lenet", "fashion_mnist", 64, (28, 1))
+RESNET20 = Job("resnet20", "cifar10", 128, (32, 3))
+JOBS = {job.model: job for job in (RESNET8, LENET, RESNET20)}
+
+
+def train(loop: Loop) -> float:
+    """Run `loop` to its end with all its records; seconds in updates, records included."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Display(total_steps=loop.total_steps, start_step=0, batch_size=1, live=False) as display,
+        Recorder(Path(folder), position=None, next_step=1, display=display) as recorder,
+    ):
+        loop.run(recorder=recorder, save=lambda _: None, stop=lambda: False)
+    return loop.state.train_seconds
+
+
+def interleaved(cases: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """What each case returned, `repeats` times in turns, so that a busy moment hits all alike."""
+    found: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(repeats):
+        for name, case in cases.items():
+            found[name].append(case())
+    return found
+
+
+def heading(what: str, *packages: str) -> None:
+    """Print what is measured, on what."""
+    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("torch", *packages))
+    print(f"{what}\n{_processor()}, {os.cpu_count()} cores, torch with {torch.get_num_threads()} "
+          f"threads; Python {platform.python_version()}, {versions}\n")  # fmt: skip
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print `rows` under `columns`, the first to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    for row in [columns, *rows]:
+        first, *rest = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join([first, *rest]).rstrip())
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """The median, and in brackets the smallest and the largest."""
+    low, high = min(values), max(values)
+    return f"{statistics.median(values):{form}} [{low:{form}}, {high:{form}}]"

@@ -1,0 +1,67 @@
+"""What lrbench adds to a bare loop: python scripts/bench/overhead.py [MODEL ...]
+
+The bare loop has the same model, optimizer, precision, threads and layout, on batches made
+beforehand; it measures nothing and records nothing. lrbench's updates pick and augment their
+batch, follow a schedule, and are recorded; evaluations are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from common import JOBS, Job, heading, interleaved, spread, table, train
+
+from lrbench.dataset import Data
+
+STEPS = {"resnet8": 100, "lenet": 60, "resnet20": 6}
+
+
+def bare(job: Job, data: Data, num_steps: int) -> float:
+    """Seconds of `num_steps` updates of the plainest loop."""
+    loop = job.loop(data, num_steps)
+    model, optimizer = loop.model.train(), loop.optimizer
+    batches = [data.train.batch(i, seed=0, batch_size=job.batch_size) for i in range(4)]
+    began = time.perf_counter()
+    for images, labels in itertools.islice(itertools.cycle(batches), num_steps):
+        F.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return time.perf_counter() - began
+
+
+def main(models: Sequence[str], repeats: int) -> None:
+    """Print a line per model."""
+    heading(f"images/s of lrbench's updates and of a bare loop, medians of {repeats} [extremes]")
+    rows = []
+    for name in models:
+        job, steps = JOBS[name], STEPS[name]
+        data = job.data(5 * job.batch_size)
+        images = steps * job.batch_size
+        cases = {
+            "bare": lambda job=job, data=data, steps=steps: bare(job, data, steps),
+            "lrbench": lambda job=job, data=data, steps=steps: train(job.loop(data, steps)),
+        }
+        for case in cases.values():
+            case()  # warm up
+        found = interleaved(cases, repeats)
+        speeds = {name: [images / s for s in seconds] for name, seconds in found.items()}
+        ratios = [b / a for b, a in zip(found["bare"], found["lrbench"], strict=True)]
+        told = [spread(speeds[c], ",.0f") for c in cases]
+        rows.append([job.name, *told, spread(ratios, ".1%")])
+    table(["job", "bare loop", "lrbench", "lrbench / bare"], rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", nargs="*", default=list(JOBS), help=f"of {', '.join(JOBS)}")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=int, help="torch's threads")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    main(arguments.models, arguments.repeats)

@@ -1,0 +1,263 @@
+"""lrbench against what people write today: python scripts/bench/recipes.py [MODEL ...]
+
+Same model, initial weights, images, augmentation, batch size, optimizer, schedule and threads:
+
+- plain: torchvision's transforms on PIL images, a DataLoader with 0, 1 and 2 workers (the best
+  counts), eager, NCHW, loss and accuracy fetched from every batch;
+- lightning: the same in pytorch-lightning, with its progress bar and TensorBoard logger;
+- lrbench, as its configs have it, with records and without evaluations.
+
+With --accuracy it trains each on the real images for equal epochs over several seeds instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import math
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+import torch.nn.functional as F
+from common import JOBS, Job, heading, interleaved, spread, table, train
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from lrbench.config import load
+from lrbench.dataset import Data
+from lrbench.model import build_model
+
+STEPS = {"resnet8": 100, "lenet": 100, "resnet20": 6}  # of an epoch; the first is not timed
+WORKERS = (0, 1, 2)
+
+
+class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """Training images as PIL images through torchvision's transforms."""
+
+    def __init__(self, job: Job, data: Data, num_images: int | None = None) -> None:
+        augment = load("dataset", job.dataset).augment
+        store, index = data.train._store, data.train._index[:num_images]
+        assert store._images is not None
+        self.images = store._images.numpy()[index]  # uint8 (N, H, W, C)
+        self.labels = store.labels.numpy()[index]
+        steps: list[Any] = [transforms.ToPILImage()]
+        if augment.crop_padding:
+            steps.append(transforms.RandomCrop(data.image_size, padding=augment.crop_padding))
+        if augment.flip:
+            steps.append(transforms.RandomHorizontalFlip())
+        steps += [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
+        self.transform = transforms.Compose(steps)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.images[index]), int(self.labels[index])
+
+    def loader(self, job: Job, workers: int) -> DataLoader[tuple[Tensor, int]]:
+        """Shuffled batches, the last incomplete one left out."""
+        return DataLoader(
+            self,
+            batch_size=job.batch_size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+
+
+def network(job: Job, data: Data, seed: int) -> nn.Module:
+    """The model with lrbench's initial weights."""
+    return build_model(
+        load("model", job.model),
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        num_classes=data.num_classes,
+        seed=seed,
+    )
+
+
+def optimizer_and_schedule(model: nn.Module, num_steps: int) -> tuple[Any, Any]:
+    """SGD and cosine as conf/ has them, in torch's own words."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": 5e-4}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+
+
+def plain_epochs(
+    model: nn.Module, loader: DataLoader[tuple[Tensor, int]], num_epochs: int
+) -> Iterator[float]:
+    """Train as the tutorials do; seconds of each epoch."""
+    optimizer, schedule = optimizer_and_schedule(model, num_epochs * len(loader))
+    for _ in range(num_epochs):
+        began = time.perf_counter()
+        model.train()
+        total_loss, right = 0.0, 0
+        for images, labels in loader:
+            optimizer.zero_grad()
+            output = model(images)
+            loss = F.cross_entropy(output, labels)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total_loss += loss.item()
+            right += int((output.argmax(1) == labels).sum().item())
+        yield time.perf_counter() - began
+
+
+class Module(lightning.LightningModule):
+    """The same for pytorch-lightning."""
+
+    def __init__(self, model: nn.Module, num_steps: int) -> None:
+        super().__init__()
+        self.model, self.num_steps = model, num_steps
+        self.seconds: list[float] = []
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:  # noqa: ARG002
+        images, labels = batch
+        output = self.model(images)
+        loss = F.cross_entropy(output, labels)
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/accuracy", (output.argmax(1) == labels).float().mean(), prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        optimizer, schedule = optimizer_and_schedule(self.model, self.num_steps)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def on_train_epoch_start(self) -> None:
+        self.began = time.perf_counter()
+
+    def on_train_epoch_end(self) -> None:
+        self.seconds.append(time.perf_counter() - self.began)
+
+
+def lightning_epochs(
+    model: nn.Module, loader: DataLoader[tuple[Tensor, int]], num_epochs: int
+) -> list[float]:
+    """Train in pytorch-lightning; seconds of each epoch."""
+    module = Module(model, num_epochs * len(loader))
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
+        trainer = lightning.Trainer(
+            accelerator="cpu",
+            max_epochs=num_epochs,
+            default_root_dir=folder,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, loader)
+    return module.seconds
+
+
+def speeds(models: Sequence[str], repeats: int) -> None:
+    """Print a line per model."""
+    heading(
+        f"images/s of training, medians of {repeats} [extremes], in turns; the best loader each",
+        "torchvision",
+        "pytorch-lightning",
+    )
+    rows = []
+    for name in models:
+        job, steps = JOBS[name], STEPS[name]
+        data = job.data(2 * steps * job.batch_size)
+        pictures = Pictures(job, data, steps * job.batch_size)
+        steps = len(pictures) // job.batch_size
+
+        def plain(workers: int, job: Job = job, data: Data = data, p: Pictures = pictures) -> float:
+            return list(plain_epochs(network(job, data, 0), p.loader(job, workers), 2))[1]
+
+        def light(workers: int, job: Job = job, data: Data = data, p: Pictures = pictures) -> float:
+            return lightning_epochs(network(job, data, 0), p.loader(job, workers), 2)[1]
+
+        def ours(job: Job = job, data: Data = data, steps: int = steps) -> float:
+            return train(job.loop(data, steps))
+
+        trial = {w: plain(w) for w in WORKERS}
+        light_trial = {w: light(w) for w in WORKERS}
+        ours()
+        best, best_light = (min(t, key=t.__getitem__) for t in (trial, light_trial))
+        cases = {
+            "plain": lambda plain=plain, w=best: plain(w),
+            "lightning": lambda light=light, w=best_light: light(w),
+            "lrbench": ours,
+        }
+        found = interleaved(cases, repeats)
+        images = steps * job.batch_size
+        ratios = [
+            statistics.median(a / b for a, b in zip(found[c], found["lrbench"], strict=True))
+            for c in ("plain", "lightning")
+        ]
+        told = [spread([images / s for s in found[c]], ",.0f") for c in cases]
+        told += [f"{best}, {best_light}", *(f"{r:.2f}" for r in ratios)]
+        rows.append([job.name, *told])
+    columns = ["job", "plain", "lightning", "lrbench", "workers", "lrbench / plain", "/ lightning"]
+    table(columns, rows)
+
+
+def accuracies(models: Sequence[str], seeds: int, num_epochs: int, num_images: int) -> None:
+    """Print test accuracy after equal epochs, per model and recipe, over seeds."""
+    heading(
+        f"Test accuracy in % after {num_epochs} epochs, mean ± standard deviation of {seeds} seeds",
+        "torchvision",
+        "pytorch-lightning",
+    )
+    rows = []
+    for name in models:
+        job = Job(name, JOBS[name].dataset, JOBS[name].batch_size)
+        data = job.data()
+        data.train._index = data.train._index[:num_images]
+        pictures = Pictures(job, data)
+        found: dict[str, list[float]] = {"plain": [], "lightning": [], "lrbench": []}
+        for seed in range(seeds):
+            torch.manual_seed(seed)
+            model = network(job, data, seed)
+            list(plain_epochs(model, pictures.loader(job, 0), num_epochs))
+            found["plain"].append(accuracy(model, data))
+            model = network(job, data, seed)
+            lightning_epochs(model, pictures.loader(job, 0), num_epochs)
+            found["lightning"].append(accuracy(model, data))
+            num_steps = num_epochs * data.train.steps_per_epoch(job.batch_size)
+            loop = job.loop(data, num_steps, seed=seed)
+            train(loop)
+            found["lrbench"].append(accuracy(loop.model, data))
+        rows.append(
+            [f"{job.name}, {len(pictures):,} images"]
+            + [f"{statistics.mean(a):.2f} ± {statistics.stdev(a):.2f}" for a in found.values()]
+        )
+    table(["job", "plain", "lightning", "lrbench"], rows)
+
+
+def accuracy(model: nn.Module, data: Data) -> float:
+    """Share of the test images classed right, in %."""
+    model.eval()
+    with torch.inference_mode():
+        right = [(model(x).argmax(1) == y).sum().item() for x, y in data.test.batches(500)]
+    return 100 * math.fsum(right) / len(data.test)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", nargs="*", default=list(JOBS), help=f"of {', '.join(JOBS)}")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--accuracy", type=int, metavar="SEEDS", help="compare accuracies instead")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--images", type=int, default=10**9, help="training images at most")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    if arguments.accuracy:
+        accuracies(arguments.models, arguments.accuracy, arguments.epochs, arguments.images)
+    else:
+        speeds(arguments.models, arguments.repeats)
