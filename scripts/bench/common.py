@@ -19,6 +19,7 @@ from lrbench.dataset import Data, Dataset, Images
 from lrbench.display import Display
 from lrbench.recorder import Recorder
 from lrbench.run import assemble
+from lrbench.trainer import hardware
 from lrbench.trainer.loop import Loop
 
 CPU = torch.device("cpu")
@@ -84,12 +85,14 @@ class Job:
     def loop(self, data: Data, num_steps: int, *, seed: int = 0, **settings: object) -> Loop:
         """The loop that ``python -m lrbench model=… dataset=…`` builds, for `num_steps` updates."""
         length = {"length": f"{num_steps} steps", "batch_size": self.batch_size}
+        trainer = load("trainer", "default", **length, **settings)
+        hardware.set_up(trainer, CPU)
         return assemble(
             load("model", self.model),
             data,
             load("scheduler", "cosine"),
             load("optimizer", "sgd"),
-            load("trainer", "default", **length, **settings),
+            trainer,
             seed=seed,
             device=CPU,
         )
