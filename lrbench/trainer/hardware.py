@@ -58,8 +58,7 @@ def _keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        if not mallopt(M_MMAP_THRESHOLD, 2**30):
-            mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that older ones take
+        mallopt(M_MMAP_THRESHOLD, 2**24)  # 32 MiB, the most that it takes
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

@@ -270,7 +270,9 @@ def test_a_finished_schedule_free_run_keeps_the_weights_it_was_tested_with(tmp_p
     tested = run(new_loop(*overrides), tmp_path / "a", saved)
     loop = new_loop(*overrides)
     loop.model.load_state_dict(saved.checkpoints[-1]["model"])
-    again = evaluate(loop.model, loop.data.test.batches(512), autocast=nullcontext)
+    again = evaluate(
+        loop.model, loop.data.test.batches(loop.settings.eval_batch_size), autocast=nullcontext
+    )
     assert again == tested
 
 
