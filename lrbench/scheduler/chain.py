@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from lrbench.checks import require, require_choice
 from lrbench.scheduler.base import (
@@ -62,6 +63,10 @@ class Chain(Scheduler):
             raise ValueError(f"parts.{rests[1]}.duration=rest, but parts.{rests[0]} has it too")
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # asked for at every update
         base = (self.warmup, self.warmup_shape, self.warmup_start_factor)
         return hash((base, tuple(self.parts.items())))
 
