@@ -6,9 +6,12 @@ import os
 import shlex
 import sys
 
+from rich import get_console
+
 from lrbench import command_line, run_folder
 from lrbench.display import say
 from lrbench.study.arguments import HELP, Arguments, parse
+from lrbench.study.protocol import GUIDE
 
 
 def study(arguments: Arguments) -> int:
@@ -27,10 +30,22 @@ def study(arguments: Arguments) -> int:
 
     with frame(arguments) as found:
         bench = Bench(found)
+        if arguments.dry_run:
+            from lrbench.study.plan import describe, measure, phases
+
+            planned = phases(found, bench)
+            for line in describe(found, planned, *measure(found, bench)):
+                say(line)
+            return 0
         found.folder.mkdir(parents=True, exist_ok=True)
         handle = run_folder.lock(found.folder)
         try:
-            conduct(found, bench)
+            outcome = conduct(found, bench, say)
+
+            from lrbench.study import guide, report  # half a second: not before it is needed
+
+            bench.run(guide.points(outcome), GUIDE)
+            report.write(outcome, bench.missing).show(get_console())
         finally:
             os.close(handle)
         say(f"curves  tensorboard --logdir {shlex.quote(str(found.folder))}")

@@ -31,13 +31,14 @@ class Bench:
     Attributes:
         results: result.json of every run that was asked for and has one.
         missing: run folders that were asked for and did not end in a result, and why.
+        cfg: the launcher's config.
     """
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
         self.results: dict[Path, dict[str, Any]] = {}
         self.missing: dict[Path, str] = {}
-        self._cfg = _launcher_config(frame)  # now, so that a mistake in it is told at once
+        self.cfg = _launcher_config(frame)  # now, so that a mistake in it is told at once
         self._launched = 0
 
     def run(self, points: Sequence[Point], title: str) -> None:
@@ -83,7 +84,7 @@ class Bench:
         return True
 
     def _launch(self, points: Sequence[Point], new: Sequence[Point], title: str) -> None:
-        cfg = self._cfg
+        cfg = self.cfg
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         callbacks = Callbacks(cfg)

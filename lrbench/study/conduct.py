@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
 
-from lrbench.display import say
 from lrbench.study import tune
 from lrbench.study.frame import Frame
 from lrbench.study.protocol import Outcome, Point, Setting, Stage, Trial
@@ -18,7 +17,7 @@ class StudyError(ValueError):
     """The study cannot go on, and why, in one line."""
 
 
-class Runs(Protocol):
+class Maker(Protocol):
     """Who makes runs: `lrbench.study.bench.Bench`, or the plan's, which makes none."""
 
     results: dict[Path, dict[str, Any]]
@@ -28,13 +27,13 @@ class Runs(Protocol):
         """Make the runs of `points` that have no result yet."""
 
 
-def conduct(frame: Frame, runs: Runs) -> Outcome:
-    """Make all runs of the study's stages, and say what came of them.
+def conduct(frame: Frame, runs: Maker, tell: Callable[[str], None]) -> Outcome:
+    """Make all runs of the study's stages, and tell what tuning finds on the way.
 
     Raises:
         StudyError: a strategy or a phase without any result.
     """
-    stages = tuple(_stage(frame, runs, share, length) for share, length in frame.lengths())
+    stages = tuple(_stage(frame, runs, tell, share, length) for share, length in frame.lengths())
     return Outcome(
         folder=frame.folder,
         study=frame.study,
@@ -46,11 +45,13 @@ def conduct(frame: Frame, runs: Runs) -> Outcome:
     )
 
 
-def _stage(frame: Frame, runs: Runs, share: float, length: str) -> Stage:
+def _stage(
+    frame: Frame, runs: Maker, tell: Callable[[str], None], share: float, length: str
+) -> Stage:
     study = frame.study
     tuned = _tuner(frame)(study, frame.default_lr, _Attempts(frame, runs, length))
     for line in _found(tuned):
-        say(line)
+        tell(line)
     default = Setting(lr=frame.default_lr)
     final = {
         name: tuple(frame.point("final", name, s, seed, length) for seed in study.final_seeds)
@@ -108,7 +109,7 @@ def _tuner(frame: Frame) -> Any:
 class _Attempts:
     """Trials as `lrbench.study.tune` asks for them, made by runs."""
 
-    def __init__(self, frame: Frame, runs: Runs, length: str) -> None:
+    def __init__(self, frame: Frame, runs: Maker, length: str) -> None:
         self._frame = frame
         self._runs = runs
         self._length = length
@@ -137,7 +138,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _require_results(runs: Runs, name: str, points: Sequence[Point], what: str) -> None:
+def _require_results(runs: Maker, name: str, points: Sequence[Point], what: str) -> None:
     if any(point.folder in runs.results for point in points):
         return
     reason = next((runs.missing[p.folder] for p in points if p.folder in runs.missing), "")

@@ -16,13 +16,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from lrbench import command_line, duration, run_folder
+from lrbench import command_line, run_folder
 from lrbench.checks import nearest, require
 from lrbench.command_line import GROUPS
 from lrbench.config import ConfigError, build, search
 from lrbench.study.arguments import Arguments
 from lrbench.study.protocol import Point, Setting
-from lrbench.study.settings import Study, share
+from lrbench.study.settings import Study, scaled, share
 
 
 @dataclass(kw_only=True)
@@ -35,7 +35,7 @@ class Frame:
         folder: the study folder.
         default_lr: `optimizer.lr` as composed.
         length: `trainer.length` as composed.
-        choices: Hydra's choices by group.
+        choices: Hydra's choices by group, its own too.
     """
 
     study: Study
@@ -77,13 +77,9 @@ class Frame:
 
     def lengths(self) -> Iterator[tuple[float, str]]:
         """Each budget's share, and the `trainer.length` that it comes to."""
-        amount, unit = duration.parse(self.length)
         for text in self.study.budgets:
             part = share("budgets", text)
-            scaled = f"{amount * part:.6g} {unit}"
-            if unit == "steps":
-                scaled = f"{max(1, round(amount * part))} steps"
-            yield part, self.length if part == 1 else scaled
+            yield part, scaled(self.length, part)
 
     def point(self, kind: str, strategy: str, setting: Setting, seed: int, length: str) -> Point:
         """The run of `strategy` at `setting`, in ``<length>/<kind>/<strategy>/lr=0.1,seed=0``."""
@@ -129,11 +125,7 @@ def frame(arguments: Arguments) -> Iterator[Frame]:
                 "itself, and a study chooses what it compares: study=..."
             )
         study = build(cfg.study, "study")
-        choices = {
-            str(k): str(v)
-            for k, v in cfg.hydra.runtime.choices.items()
-            if not k.startswith("hydra")
-        }
+        choices = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items()}
         found = Frame(
             study=study,
             tuner=arguments.tuner,

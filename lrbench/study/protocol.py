@@ -15,6 +15,8 @@ from typing import Any
 
 from lrbench.study.settings import Study
 
+GUIDE = "the guide's own"  # the phase of the runs that only the guide needs
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:

@@ -134,6 +134,16 @@ def share(key: str, text: str) -> float:
     return amount / 100
 
 
+def scaled(length: str, share: float) -> str:
+    """`share` of a `trainer.length`, in its own unit: ``"4.5 epochs"`` is 0.3 of 15."""
+    if share == 1:
+        return length
+    amount, unit = duration.parse(length)
+    if unit == "steps":
+        return f"{max(1, round(share * amount))} steps"
+    return f"{share * amount:.6g} {unit}"
+
+
 def _duration(key: str, text: str) -> tuple[float, str]:
     try:
         return duration.parse(text)

@@ -131,6 +131,7 @@ def _at_the_end(
     study: Study, trials: Mapping[str, Sequence[Trial]], lrs: Sequence[float]
 ) -> Iterator[str]:
     """What is still best at an edge, in words."""
+    most = study.max_extensions
     for name in (*study.strategies, *study.references):
         chosen = best(trials[name])
         if math.isnan(chosen.loss):
@@ -139,8 +140,8 @@ def _at_the_end(
         if chosen.setting.lr not in (lrs[0], lrs[-1]):
             continue
         mere = name in study.references
-        why = "for a reference the grid does not grow" if mere else "the grid grows no further"
-        yield f"{name} is best at the edge, lr {chosen.setting.lr:g}: {why}"
+        limit = "for a mere reference it does not grow" if mere else f"max_extensions={most}"
+        yield f"{name} is best at the grid's edge, lr {chosen.setting.lr:g} ({limit})"
 
 
 def _list(names: Sequence[str]) -> str:

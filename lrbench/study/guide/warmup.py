@@ -20,6 +20,7 @@ from lrbench.study.guide.claim import ClaimVerdict, Test, by_seed, listed, overr
 from lrbench.study.guide.larger import next_larger
 from lrbench.study.protocol import Outcome, Point
 from lrbench.study.runs import Runs
+from lrbench.study.settings import Guide
 
 CLAIM = "Warmup steadies the early phase, the more so the larger the network"
 COSINE = "cosine"
@@ -58,15 +59,13 @@ def vehicle(outcome: Outcome, runs: Runs) -> str | None:
     return max(scores, key=lambda name: scores[name], default=None)
 
 
-def models(outcome: Outcome) -> tuple[str, ...]:
+def models(guide: Guide, choices: Mapping[str, str], overrides: Sequence[str]) -> tuple[str, ...]:
     """The networks to try: the guide's, or the study's own and the next larger one."""
-    guide = outcome.study.guide
-    assert guide is not None
     if guide.models is not None:
         return guide.models
-    own = outcome.choices["model"]
+    own = choices["model"]
     changes = {}
-    for text in outcome.overrides:
+    for text in overrides:
         key, _, value = text.partition("=")
         if key.startswith("model."):
             changes[key.removeprefix("model.")] = yaml.safe_load(value)
@@ -82,9 +81,9 @@ def cells(outcome: Outcome, runs: Runs) -> list[Cell]:
     if name is None:
         return []
     base = stage.final[name][0]
-    length = _length(stage.length, settings.share("warmup_budget", guide.warmup_budget))
+    length = settings.scaled(stage.length, settings.share("warmup_budget", guide.warmup_budget))
     found = []
-    for model in models(outcome):
+    for model in models(guide, outcome.choices, outcome.overrides):
         for factor in guide.warmup_lr_factors:
             lr = float(f"{factor * stage.chosen[name].lr:.6g}")
             folder = outcome.folder / "guide" / "warmup" / f"model={model},lr={lr:g}"
@@ -111,13 +110,6 @@ def cells(outcome: Outcome, runs: Runs) -> list[Cell]:
                 )
             found.append(Cell(model=model, factor=factor, lr=lr, without=both[0], warm=both[1]))
     return found
-
-
-def _length(length: str, share: float) -> str:
-    """`share` of a `trainer.length`, in its own unit."""
-    amount, unit = duration.parse(length)
-    scaled = share * amount
-    return f"{max(1, round(scaled))} steps" if unit == "steps" else f"{scaled:g} {unit}"
 
 
 def judge(outcome: Outcome, runs: Runs) -> ClaimVerdict:

@@ -1,0 +1,179 @@
+"""``dry_run=true``: what a study would run, what of it is done, and how long the rest takes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrbench.study import guide
+from lrbench.study.bench import Bench
+from lrbench.study.conduct import conduct, counted
+from lrbench.study.frame import Frame, parse
+from lrbench.study.guide import plateau, warmup
+from lrbench.study.probe import Pace, probe
+from lrbench.study.protocol import GUIDE, Point
+from lrbench.study.settings import scaled, share
+
+
+class _Unmade(Exception):
+    """The plan has come to runs that are not made: what follows depends on them."""
+
+
+@dataclass(kw_only=True)
+class Phase:
+    """A phase's runs.
+
+    Attributes:
+        lengths: `trainer.length` of each run that is not done.
+        num_done: runs that are done.
+        exact: whether these are all; else at most so many.
+    """
+
+    title: str
+    lengths: list[str]
+    num_done: int
+    exact: bool
+
+    @property
+    def num_runs(self) -> int:
+        """Done or not."""
+        return len(self.lengths) + self.num_done
+
+
+class _Dry:
+    """Takes a study through its phases as far as their runs are done."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.results: dict[Path, dict[str, Any]] = bench.results
+        self.missing = bench.missing
+        self.asked: dict[str, dict[Path, Point]] = {}
+
+    def run(self, points: Sequence[Point], title: str) -> None:
+        found = self.asked.setdefault(title, {})
+        found |= {point.folder: point for point in points}
+        if sum(self._bench.known(point) for point in points) < len(points):
+            raise _Unmade
+
+    def phase(self, title: str) -> Phase:
+        points = self.asked.get(title, {}).values()
+        unmade = [point for point in points if point.folder not in self.results]
+        num_done = len(points) - len(unmade)
+        return Phase(
+            title=title, lengths=[_length(p) for p in unmade], num_done=num_done, exact=True
+        )
+
+
+def phases(frame: Frame, bench: Bench) -> list[Phase]:
+    """The study's phases; those that depend on runs to be made as large as they can get."""
+    dry = _Dry(bench)
+    try:
+        outcome = conduct(frame, dry, tell=_nobody)
+        dry.run(guide.points(outcome), GUIDE)
+    except _Unmade:
+        pass
+    study = frame.study
+    num_names = len(study.strategies) + len(study.references)
+    num_lrs = len(study.lrs) if study.lrs and frame.tuner == "grid" else study.num_trials
+    found = []
+    for _, length in frame.lengths():
+        tuning = num_names * (num_lrs + study.knob_trials) * len(study.tuning_seeds)
+        final = (num_names + study.untuned * len(study.strategies)) * len(study.final_seeds)
+        trials, fresh = dry.phase(f"{length}, tuning"), dry.phase(f"{length}, fresh seeds")
+        if fresh.title not in dry.asked:  # all of its runs are asked for at once, after tuning
+            trials.lengths += [length] * (tuning - trials.num_runs)
+            trials.exact = frame.tuner == "grid"
+            fresh.lengths = [length] * final
+            fresh.exact = False
+        found += [trials, fresh]
+    if study.guide is not None:
+        found.append(dry.phase(GUIDE) if GUIDE in dry.asked else _guide_phase(frame))
+    return found
+
+
+def _span(seconds: float) -> str:
+    """``4.2 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 99.5:
+        return f"{seconds:.2g} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _nobody(line: str) -> None:
+    """What tuning found is no news to a plan."""
+
+
+def _guide_phase(frame: Frame) -> Phase:
+    """The guide's own runs before it is known which: as many as they can get."""
+    asked, study = frame.study.guide, frame.study
+    assert asked is not None
+    _, length = max(frame.lengths())
+    models = warmup.models(asked, frame.choices, frame.overrides)
+    num_warmup = 2 * len(models) * len(asked.warmup_lr_factors) * len(asked.warmup_seeds)
+    short = scaled(length, share("warmup_budget", asked.warmup_budget))
+    num_cuts = min(asked.cut_seeds, len(study.final_seeds)) * asked.max_cuts
+    if plateau.PLATEAU not in study.strategies:
+        num_cuts = 0
+    lengths = [short] * num_warmup + [length] * num_cuts
+    return Phase(title=GUIDE, lengths=lengths, num_done=0, exact=False)
+
+
+def measure(frame: Frame, bench: Bench) -> tuple[Pace, int]:
+    """How long a run takes, and how many the launcher makes at once, as far as that is known."""
+    launcher = bench.cfg.hydra.launcher
+    workers = threads = None
+    if "joblib" in str(launcher._target_):
+        num_cores = os.cpu_count() or 1
+        asked = launcher.get("n_jobs") or 1
+        workers = asked if asked > 0 else max(1, num_cores + 1 + asked)
+        threads = max(1, num_cores // workers)  # what joblib gives each
+    began = time.perf_counter()
+    cfg = frame.compose([*frame.overrides, f"scheduler={frame.study.strategies[0]}"])
+    return probe(cfg, time.perf_counter() - began, threads), workers or 1
+
+
+def describe(frame: Frame, found: Sequence[Phase], pace: Pace, workers: int) -> Iterator[str]:
+    """The plan in words and numbers, a line each."""
+    study = frame.study
+    rows = [("", "runs", "done", "updates to make")]
+    for phase in found:
+        most = "" if phase.exact else "≤ "
+        updates = sum(map(pace.steps, phase.lengths))
+        number = f"{most}{phase.num_runs:,}"
+        rows.append((phase.title, number, f"{phase.num_done:,}", f"{most}{updates:,}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    yield f"{frame.folder}: the plan"
+    for title, *cells in rows:
+        texts = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        yield "  ".join([f"  {title:{widths[0]}}", *texts])
+    if frame.tuner == "grid" and study.max_extensions:
+        more = len(study.tuning_seeds) * (len(study.strategies) + len(study.references))
+        yield (
+            f"the grid may grow by up to {counted(study.max_extensions, 'lr')} for each budget, "
+            f"by {counted(more, 'run')} each time"
+        )
+    if frame.tuner == "optuna":
+        yield "fewer runs where hopeless trials are given up"
+    whole = frame.length
+    yield (
+        f"a run of {whole}: {_span(pace.run(whole))}, for {pace.steps(whole):,} updates of "
+        f"{1000 * pace.update:.3g} ms, {counted(pace.evaluations(whole), 'evaluation')} of "
+        f"{1000 * pace.evaluation:.3g} ms and {pace.around:.2g} s around them, measured just now"
+    )
+    seconds = sum(pace.run(length) for phase in found for length in phase.lengths) / workers
+    at_once = f"{workers} at once" if workers > 1 else "one after another"
+    yield f"about {_span(seconds)} for what is not done yet, {at_once}"
+    launcher = frame.choices.get("hydra/launcher", "basic")
+    if launcher not in ("basic", "joblib"):
+        yield f"hydra/launcher={launcher} makes several at once, which is not counted"
+    if study.guide is not None and len(warmup.models(study.guide, frame.choices, ())) > 1:
+        yield "the guide also trains a larger network, whose runs are counted as if they were not"
+
+
+def _length(point: Point) -> str:
+    found = {parse(word).key_or_group: parse(word).value() for word in point.overrides}
+    return str(found["trainer.length"])

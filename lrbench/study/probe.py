@@ -1,0 +1,132 @@
+"""A few seconds of real training, to tell how long a run takes."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from lrbench.config import build
+from lrbench.display import Display
+from lrbench.trainer import Trainer
+
+if TYPE_CHECKING:
+    from lrbench.dataset import EvalSplit
+
+SECONDS = 3.0  # of training
+WARM_UP = 3  # updates that are not timed
+BATCHES = 3  # of an evaluation that are timed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long the parts of a run take, in seconds.
+
+    Attributes:
+        evaluation: of the validation split, once.
+        around: composing, loading, building and testing.
+    """
+
+    settings: Trainer
+    steps_per_epoch: int
+    update: float
+    evaluation: float
+    around: float
+
+    def steps(self, length: str) -> int:
+        """Updates of a run with that `trainer.length`."""
+        return replace(self.settings, length=length).total_steps(self.steps_per_epoch)
+
+    def evaluations(self, length: str) -> int:
+        """Evaluations of such a run."""
+        settings = replace(self.settings, length=length)
+        return -(
+            -self.steps(length) // settings.intervals(self.steps(length), self.steps_per_epoch)[0]
+        )
+
+    def run(self, length: str) -> float:
+        """Seconds of such a run."""
+        training = self.steps(length) * self.update
+        return training + self.evaluations(length) * self.evaluation + self.around
+
+
+def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> Pace:
+    """Train what `cfg` describes for `SECONDS`, in a folder that is removed again.
+
+    Args:
+        num_threads: torch's, where the launcher gives each of its workers so many.
+
+    Raises:
+        ValueError, OSError: the run cannot be made.
+    """
+    settings: Trainer = build(cfg.trainer, "trainer")
+    scheduler = build(cfg.scheduler, "scheduler")
+    dataset = build(cfg.dataset, "dataset")
+    optimizer_spec, model_spec = build(cfg.optimizer, "optimizer"), build(cfg.model, "model")
+
+    from lrbench.recorder import Recorder
+    from lrbench.run import assemble
+    from lrbench.trainer import hardware
+    from lrbench.trainer.evaluate import evaluate
+    from lrbench.trainer.loop import Diverged, Interrupted
+
+    device = hardware.choose_device(settings.device)
+    threads = settings.num_threads or num_threads
+    once = replace(
+        settings, eval_interval="100%", checkpoint_interval_seconds=math.inf, num_threads=threads
+    )
+    hardware.set_up(once, device)
+    dataset.load(device, channels_last=settings.channels_last)  # once to download and decode
+    began = time.perf_counter()
+    data = dataset.load(device, channels_last=settings.channels_last)
+    loop = assemble(model_spec, data, scheduler, optimizer_spec, once, seed=0, device=device)
+    around = compose_seconds + time.perf_counter() - began
+
+    reached: dict[int, float] = {}  # updates taken, and when
+
+    def stop() -> bool:
+        now = reached.setdefault(loop.state.step, time.perf_counter())
+        return loop.state.step > WARM_UP and now - reached[WARM_UP] > SECONDS
+
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Display(
+            total_steps=loop.total_steps, start_step=0, batch_size=settings.batch_size, live=False
+        ) as display,
+        Recorder(Path(name), position=None, next_step=1, display=display) as recorder,
+        suppress(Interrupted, Diverged),
+    ):
+        loop.run(recorder=recorder, save=_forget, stop=stop)
+    first, last = min(WARM_UP, max(reached) - 1), max(reached)
+    update = (reached[last] - reached[first]) / max(1, last - first)
+
+    def seconds(split: EvalSplit) -> float:
+        num_batches = -(-len(split) // settings.eval_batch_size)
+        timed = min(BATCHES, num_batches)
+        began = time.perf_counter()
+        evaluate(
+            loop.forward,
+            islice(split.batches(settings.eval_batch_size), timed),
+            autocast=loop.autocast,
+        )
+        return (time.perf_counter() - began) / timed * num_batches
+
+    seconds(data.val)  # the first batch is slower than all others
+    return Pace(
+        settings=settings,
+        steps_per_epoch=loop.steps_per_epoch,
+        update=update,
+        evaluation=seconds(data.val),
+        around=around + seconds(data.test),
+    )
+
+
+def _forget(checkpoint: dict[str, Any]) -> None:
+    """A probe is not gone on with."""
