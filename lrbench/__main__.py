@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lrbench import command_line, display, run_folder, sweep
+from lrbench import command_line, display, hydra_loader, run_folder, sweep
 from lrbench.config import CONF
 from lrbench.resume_policy import resume
 from lrbench.run import DivergedRun, Stopped, run
@@ -78,7 +78,8 @@ def main() -> None:
     try:
         try:
             sys.argv[1:] = command_line.prepare(sys.argv[1:])
-            task()
+            with hydra_loader.installed():
+                task()
         finally:
             # Not when interrupted: the same command will go on with the sweep, and conclude it.
             interrupted = isinstance(sys.exception(), KeyboardInterrupt | Stopped)

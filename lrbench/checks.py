@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+class ConfigError(ValueError):
+    """A mistake in the configuration, told in one line."""
+
+
 def require(ok: bool, name: str, value: object, rule: str) -> None:
     """Raise ``ValueError: {name}={value} {rule}`` unless `ok`.
 

@@ -14,7 +14,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lrbench import run_folder
+from lrbench import run_folder, trust
 from lrbench.checks import nearest
 from lrbench.config import ConfigError, flatten
 
@@ -33,14 +33,16 @@ GROUPS = ("model", "dataset", "optimizer", "scheduler", "trainer", "experiment")
 def prepare(argv: Sequence[str]) -> list[str]:
     """Rewrite the arguments of ``python -m lrbench`` where Hydra alone does not know what is meant.
 
+    - ``trust=MODULE`` is obeyed and taken out: no config file can say it.
     - ``resume=FOLDER`` runs in FOLDER.
     - A sweep (``-m``) gets a folder named after the command, so that repeating the command finds
       it again, and in it one subfolder per job that names every swept key.
 
     Raises:
         ConfigError: FOLDER is no run folder.
+        TrustError: MODULE is no name of a module.
     """
-    arguments = list(argv)
+    arguments = trust.take(argv)
     plain = [a for a in arguments if "=" in a and not a.startswith("-")]
     resumed = [a.partition("=")[2].strip("'\"") for a in plain if a.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
@@ -75,7 +77,7 @@ def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
     if changes:  # compose the run's own overrides with the new ones, which win
         parser = OverridesParser.create()
         new = {override.key_or_group for override in parser.parse_overrides(changes)}
-        made_with = parser.parse_overrides(list(OmegaConf.load(hidden / "overrides.yaml")))
+        made_with = parser.parse_overrides(run_folder.recorded_overrides(Path(folder)))
         begun = [o.input_line or "" for o in made_with if o.key_or_group not in new]
     # The folder's own name may hold what Hydra's grammar takes for its own: seed=0.
     rest = [a for a in arguments if not a.startswith("resume=")]

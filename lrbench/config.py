@@ -14,15 +14,13 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lrbench import trust
+from lrbench.checks import ConfigError as ConfigError
 from lrbench.checks import nearest
 
 _PACKAGE = Path(__file__).resolve().parent
 # An installed wheel carries conf/ inside the package; a checkout has it beside.
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if p.is_dir())
-
-
-class ConfigError(ValueError):
-    """A mistake in the configuration, told in one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +40,21 @@ class Call:
         Raises:
             ConfigError: the target is missing or refuses its arguments.
         """
-        target = locate(self.target, f"{self.path}._target_")
+        target = self.locate()
         _check_signature(target, self.arguments, self.path)
+        trust.check_arguments(target, self.arguments, self.path)
         try:
             return target(*args, **{**kwargs, **self.arguments})
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{self.path}: {self.target}: {error}") from error
+
+    def locate(self) -> Any:
+        """Import the target.
+
+        Raises:
+            ConfigError: there is none, or it is not allowed.
+        """
+        return locate(self.target, f"{self.path}._target_")
 
 
 def build(node: Any, path: str) -> Any:
@@ -118,7 +125,12 @@ def load(group: str, choice: str, **changes: Any) -> Any:
 
 
 def locate(name: Any, path: str = "_target_") -> Any:
-    """Import the object with the dotted `name`, such as ``torch.optim.SGD``."""
+    """Import the object with the dotted `name`, such as ``torch.optim.SGD``.
+
+    Raises:
+        ConfigError: there is none, or `lrbench.trust` does not allow it.
+    """
+    trust.check_name(str(name), path)
     parts = str(name).split(".")
     for cut in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:cut])
@@ -138,6 +150,7 @@ def locate(name: Any, path: str = "_target_") -> Any:
             found = getattr(found, attribute)
         if not callable(found):
             raise ConfigError(f"{path}={name} is not a class or a function")
+        trust.check_found(found, str(name), path)
         return found
     raise ConfigError(
         f"{path}={name}: there is no package {parts[0]} here; install it or mend the name"
@@ -194,6 +207,7 @@ def _convert_value(kind: Any, value: Any, path: str) -> Any:
         if not isinstance(value, Mapping) or "_target_" not in value:
             raise ConfigError(f"{path}={value} has no _target_: name the class or function to call")
         arguments = {key: item for key, item in value.items() if key != "_target_"}
+        trust.check_name(str(value["_target_"]), f"{path}._target_")
         return Call(target=str(value["_target_"]), arguments=_nested(arguments, path), path=path)
     nodes = isinstance(value, Mapping) or (
         isinstance(value, list) and any(isinstance(item, Mapping) for item in value)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrbench.checks import require
-from lrbench.config import Call, locate
+from lrbench.config import Call
 from lrbench.schedulefree import is_schedule_free
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Optimizer:
         import torch
 
         path = self.algorithm.path
-        target = locate(self.algorithm.target, f"{path}._target_")
+        target = self.algorithm.locate()
         named = f"{path}._target_={self.algorithm.target}"
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:

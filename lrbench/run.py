@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 import lrbench
-from lrbench import run_folder
+from lrbench import run_folder, trust
 from lrbench.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lrbench.checks import nearest
 from lrbench.config import Call, ConfigError, build, flatten
@@ -90,6 +90,8 @@ def _run(
 ) -> dict[str, Any]:
     config = run_folder.plain_config(cfg)
     for key, value in config.items():
+        if key == trust.KEY:
+            raise ConfigError(f"{key}={value} counts on the command line alone, not in a file")
         if key not in KEYS:
             raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
     seed = checked_seed(config["seed"])

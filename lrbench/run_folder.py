@@ -130,6 +130,27 @@ def recorded(folder: Path, name: str) -> DictConfig:
         raise FolderError(f"{path} is damaged ({reason}): delete {folder}, run again") from error
 
 
+def recorded_overrides(folder: Path) -> list[str]:
+    """What the command that began the run in `folder` said of it.
+
+    Not what a file from someone else could pretend that it said to Hydra.
+
+    Raises:
+        FolderError: the file is damaged.
+    """
+    path = folder / ".hydra" / "overrides.yaml"
+    if not path.is_file():
+        return []
+    try:
+        words = OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        raise FolderError(f"{path} is damaged ({reason}): delete {folder}, run again") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise FolderError(f"{path} is damaged (not a list of texts): delete {folder}, run again")
+    return [w for w in words if not w.startswith("-") and not w.lstrip("+~").startswith("hydra")]
+
+
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """What differs between two configs, as ``key: old → new, ...``; empty where nothing does."""
     before, after = flatten(old), flatten(new)

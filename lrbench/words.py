@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lrbench import trust
 from lrbench.checks import nearest
 from lrbench.config import ConfigError
 
@@ -32,7 +33,7 @@ def read(
     config_keys: Collection[str] = (),
     ignored: Collection[str] = (),
 ) -> Words:
-    """Sort the words of a command line.
+    """Sort the words of a command line; ``trust=MODULE`` is obeyed and not among them.
 
     Args:
         own_keys: keys that Hydra is not to see.
@@ -40,10 +41,10 @@ def read(
         ignored: options without effect.
 
     Raises:
-        ConfigError: a word that is neither an option, nor a key with a value, nor an override.
+        ConfigError: a module's name that is none, or a word that is neither an option, nor a key with a value, nor an override.
     """
     words = Words()
-    rest = iter(argv)
+    rest = iter(trust.take(argv))
     for word in rest:
         key, equals, value = word.partition("=")
         if word in ("-h", "--help"):

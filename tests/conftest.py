@@ -40,6 +40,7 @@ def fashion_mnist_root() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _short_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the command, run inside a test, from asking later tests' processes for tracebacks."""
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the command, run inside a test, tells processes of its own from later tests."""
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("LRBENCH_TRUST", "")

@@ -10,10 +10,16 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from lrbench import trust
 from lrbench.checks import require
 from lrbench.config import Call, ConfigError, build, flatten, load, locate
 
 HERE = __name__
+
+
+@pytest.fixture(autouse=True)
+def _trust_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(trust.VARIABLE, f"{HERE},no,builtins,lrbench,brittle,faulty,no_such_package")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +120,12 @@ def test_a_typo_is_answered_with_the_nearest_key() -> None:
     ("target", "message"),
     [
         ("torch.optim.SGDD", "torch.optim has no SGDD; did you mean SGD?"),
-        ("torch.optm.SGD", "torch has no optm; did you mean optim?"),
+        ("torch.optm.SGD", "torch.optm.SGD is not allowed: a config may only"),
+        ("torch.optm.SGD", "; did you mean torch.optim?"),
         ("no_such_package.X", "there is no package no_such_package here"),
-        ("os.sep", "os.sep is not a class or a function"),
-        ("plain", "there is no package plain here"),
+        ("builtins.__name__", "is not the name of a class or function in a module"),
+        ("torch.nn.functional", "torch.nn.functional is not a class or a function"),
+        ("plain", "plain is not the name of a class or function in a module"),
     ],
 )
 def test_targets_that_do_not_exist(target: str, message: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from lrbench import trust
 from lrbench.config import build
 from lrbench.optimizer import Optimizer, current, set_lr, set_momentum
 from lrbench.schedulefree import start_training
@@ -317,7 +318,8 @@ def test_mistakes_are_told_in_one_line(changes: dict[str, Any], message: str) ->
         spec("sgd", **changes).build(network())
 
 
-def test_algorithms_that_do_not_fit_are_refused() -> None:
+def test_algorithms_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(trust.VARIABLE, __name__)
     target = r"optimizer\.algorithm\._target_"
     with pytest.raises(ValueError, match=rf"^{target}=torch\.optim\.LBFGS re-evaluates .*$"):
         algorithm("torch.optim.LBFGS")

@@ -26,12 +26,17 @@ COMMANDS = [
 NEEDS_DATA = ("experiment=cifar10", "dataset=imagefolder", "dataset=fashion_mnist")
 
 
+def path(cwd: Path) -> str:
+    """Modules of the reader's own come first."""
+    return os.pathsep.join([str(cwd), os.environ.get("PYTHONPATH", "")])
+
+
 def run(command: str, cwd: Path) -> str:
     arguments = [sys.executable, *shlex.split(command)[1:]]
     done = subprocess.run(
         arguments,
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(cwd)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path(cwd)},
         capture_output=True,
         text=True,
         check=False,
@@ -67,11 +72,12 @@ def test_the_examples_of_ones_own_train(tmp_path: Path) -> None:
     commands = re.findall(r"^python -m lrbench --config-dir .*$", README, re.MULTILINE)
     schedule, model_and_dataset = (run(command, tmp_path) for command in commands)
     assert "square root 300" in schedule
-    overrides = ["--config-dir", "my_conf", "dataset=stripes"]  # of sizes that nobody has told
+    # of sizes that nobody has told
+    overrides = ["--config-dir", "my_conf", "dataset=stripes", "trust=my_datasets"]
     preview = subprocess.run(
         [sys.executable, "-m", "lrbench.preview", *overrides],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": path(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

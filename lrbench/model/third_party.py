@@ -15,7 +15,7 @@ import inspect
 import torch
 from torch import nn
 
-from lrbench.config import Call, locate
+from lrbench.config import Call
 
 
 def build_third_party(
@@ -41,7 +41,7 @@ def build_third_party(
 
 def _accepted(call: Call, offered: dict[str, int]) -> dict[str, int]:
     """Of `offered`, what the target's signature names, and `num_classes` if it takes any key."""
-    parameters = inspect.signature(locate(call.target, f"{call.path}._target_")).parameters
+    parameters = inspect.signature(call.locate()).parameters
     names = {name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
     if len(names) < len(parameters):
         names.add("num_classes")

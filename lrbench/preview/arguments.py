@@ -35,7 +35,8 @@ Keys of the preview itself:
   steps_per_epoch=N     optimizer updates per epoch, where the dataset's size is not known yet
   num_train=N           or: the number of training images, validation not counted
 
-Options: --config-dir DIR (also choose from your own config files), --help.
+Options: --config-dir DIR (also choose from your own config files), --help; trust=MODULE or
+trust=[MODULE,MODULE] allows those files to name code of yours.
 HYDRA_FULL_ERROR=1 shows the traceback behind an error."""
 
 OWN_KEYS = ("output", "csv", "scale", "history", "steps_per_epoch", "num_train")

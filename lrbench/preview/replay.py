@@ -72,7 +72,7 @@ def read_history(folder: Path) -> History:
         lr=base_lr * np.array(factors),
         steps_per_epoch=steps_per_epoch,
         cfg=cfg,
-        overrides=_overrides(folder),
+        overrides=tuple(run_folder.recorded_overrides(folder)),
     )
 
 
@@ -92,18 +92,6 @@ def _evaluations(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
     if not steps:
         raise ConfigError(f"{path} has no validation loss to replay")
     return tuple(steps), tuple(losses), steps_per_epoch
-
-
-def _overrides(folder: Path) -> tuple[str, ...]:
-    """The run's command line, less what steers Hydra and not the run."""
-    path = folder / ".hydra" / "overrides.yaml"
-    if not path.is_file():
-        return ()
-    from omegaconf import OmegaConf
-
-    words = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(words, list)
-    return tuple(str(word) for word in words if not str(word).startswith("hydra."))
 
 
 def starting_overrides(history: History, given: tuple[str, ...]) -> tuple[str, ...]:

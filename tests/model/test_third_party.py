@@ -9,8 +9,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from lrbench import trust
 from lrbench.config import build
 from lrbench.model import build_model
+
+
+@pytest.fixture(autouse=True)
+def _trust_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(trust.VARIABLE, __name__)
 
 
 class Shapes(nn.Linear):
