@@ -41,7 +41,8 @@ def read(
         ignored: options without effect.
 
     Raises:
-        ConfigError: a module's name that is none, or a word that is neither an option, nor a key with a value, nor an override.
+        ConfigError: a word that is neither an option, nor a key with a value, nor an override; or
+            MODULE is not the name of one.
     """
     words = Words()
     rest = iter(trust.take(argv))

@@ -64,7 +64,7 @@ def image_side(path: str) -> int:
     Raises:
         DatasetError: it is not square, or not an image.
     """
-    with _named_errors(path), Image.open(path) as image:
+    with _named_errors(path), _open(path) as image:
         width, height = image.size
     if width != height:
         raise DatasetError(
@@ -87,7 +87,7 @@ def decode_image(path: str, shape: tuple[int, int, int], *, resize: bool) -> np.
             has another size.
     """
     height, width, channels = shape
-    with _named_errors(path), Image.open(path) as image:
+    with _named_errors(path), _open(path) as image:
         if image.mode in _DEEP_MODES:
             raise DatasetError(
                 f"{path} has more than 8 bits per channel ({image.mode}): convert it to 8 bits"
@@ -173,6 +173,14 @@ def _write_at(path: str, row: int, array: np.ndarray) -> int:
         file.seek(row * (len(content) // len(array)))
         file.write(content)
     return zlib.crc32(content)
+
+
+def _open(path: str) -> Image.Image:
+    """The image at `path`, not decoded yet; one too large to decode is refused by Pillow."""
+    image = Image.open(path)
+    if image.format == "EPS":
+        raise DatasetError(f"{path} is PostScript, a program to be run: convert it to an image")
+    return image
 
 
 class _named_errors:

@@ -14,6 +14,8 @@ from lrbench.dataset.base import DatasetError
 if TYPE_CHECKING:
     from lrbench.dataset.published import Publication
 
+_LARGEST_BYTES = 200_000_000  # more than any file of these datasets, and far from filling memory
+
 
 def find_files(root: Path, publication: Publication) -> dict[str, bytes]:
     """The verified contents, by name, of those files of `publication` that are under `root`.
@@ -47,7 +49,7 @@ def unpack(archive: Path, publication: Publication, names: Iterable[str]) -> dic
         with tarfile.open(archive) as tar:
             for name in names:
                 file = tar.extractfile(f"{publication.folder}/{name}")
-                contents[name] = file.read() if file else b""
+                contents[name] = file.read(_LARGEST_BYTES) if file else b""
     except (OSError, EOFError, KeyError, tarfile.TarError, zlib.error) as error:
         raise DatasetError(f"{archive} is damaged ({error}): delete it") from error
     return {

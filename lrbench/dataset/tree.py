@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from lrbench.dataset.base import DatasetError
 
@@ -102,5 +103,7 @@ def _files(root: Path, folder: str) -> list[tuple[str, int, int]]:
                     f"{entry.path} is a folder: images must lie directly in {root / folder}"
                 )
             stat = entry.stat()
+            if not S_ISREG(stat.st_mode):  # a pipe would be waited for, a device never ends
+                raise DatasetError(f"{entry.path} is not a file: mend or remove it")
             found.append((f"{folder}/{entry.name}", stat.st_size, stat.st_mtime_ns))
     return sorted(found)

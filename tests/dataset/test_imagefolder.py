@@ -286,6 +286,29 @@ def test_an_oblong_first_image_is_named(tree: Path, cache: Path) -> None:
         config(tree, cache).read()
 
 
+def test_a_file_from_someone_else_neither_runs_nor_hangs_nor_fills_memory(
+    tree: Path, cache: Path, tmp_path: Path
+) -> None:
+    victim = next((tree / "train").glob("*/*"))
+    marker = tmp_path / "ran"
+    victim.write_bytes(  # would be run by Ghostscript
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 6\n%%EndComments\n"
+        b"(" + str(marker).encode() + b") (w) file closefile showpage\n%%EOF\n"
+    )
+    with pytest.raises(DatasetError, match=r"is PostScript, a program to be run: convert it"):
+        config(tree, cache).read()
+    assert not marker.exists()
+    victim.write_bytes(b"P6 60000 60000 255\n")
+    with pytest.raises(DatasetError, match=r"does not decode as an image .*decompression bomb"):
+        config(tree, cache).read()
+    victim.unlink()
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        make(victim)
+        with pytest.raises(DatasetError, match=r"is not a file: mend or remove it"):
+            config(tree, cache).read()
+        victim.unlink()
+
+
 def no_train(root: Path) -> str:
     shutil.rmtree(root / "train")
     return f"dataset.root={root} has no train/<class>/ folders: give each class one"

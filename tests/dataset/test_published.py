@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 
 from lrbench.config import build
 from lrbench.dataset import DatasetError, PublishedDataset, Sizes
+from lrbench.dataset import files as files_module
 from lrbench.dataset.formats import unpickle
 from lrbench.dataset.published import PUBLICATIONS
 
@@ -368,6 +369,35 @@ def test_a_damaged_archive_is_refused_by_name(
     with pytest.raises(DatasetError, match="is damaged") as error:
         config("cifar10", root=str(tmp_path), download=False).read()
     assert str(error.value).startswith(str(path))
+
+
+def test_an_archive_from_someone_else_writes_nothing_and_fills_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, _ = make_small("cifar10", monkeypatch)
+    folder = PUBLICATIONS["cifar10"].folder
+    first, second = sorted(files)[:2]
+    (tmp_path / "root").mkdir()
+    with tarfile.open(tmp_path / "root" / "cifar-10-python.tar.gz", "w:gz") as tar:
+        for name, target in (
+            ("../outside", None),
+            (str(tmp_path / "absolute"), None),
+            (f"{folder}/{first}", "/etc/passwd"),
+            (f"{folder}/{second}", None),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = (tarfile.SYMTYPE if target else b"0"), target or ""
+            content = b"" if target else b"0" * 5000
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(DatasetError, match=r"cifar-10-python\.tar\.gz is damaged"):
+        config("cifar10", root=str(tmp_path / "root"), download=False).read()
+    monkeypatch.setattr(files_module, "_LARGEST_BYTES", 100)
+    publication = PUBLICATIONS["cifar10"]
+    archive = tmp_path / "root" / "cifar-10-python.tar.gz"
+    with pytest.raises(DatasetError, match=rf"is damaged \(MD5 {md5(b'0' * 100)}, expected"):
+        files_module.unpack(archive, publication, [second])
+    assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
 def test_missing_files_without_download(tmp_path: Path) -> None:
