@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lrbench import command_line, display, hydra_loader, run_folder, sweep
-from lrbench.config import CONF
+from lrbench.config import CONF, ConfigError
 from lrbench.resume_policy import resume
 from lrbench.run import DivergedRun, Stopped, run
 
@@ -34,6 +35,10 @@ def job(cfg: DictConfig) -> float | None:
     if in_sweep:
         display.quiet()
     try:
+        if cfg.resume is None and cfg.resume_policy is not None:
+            raise ConfigError(
+                f"resume_policy={cfg.resume_policy} needs a run to go on with: resume=FOLDER"
+            )
         if cfg.resume is not None:
             asked = cfg if command_line.changes_on_resume(hydra_config.overrides.task) else None
             cfg = resume(folder, asked, cfg.resume_policy)
@@ -59,6 +64,9 @@ def job(cfg: DictConfig) -> float | None:
 def _failed(folder: Path, cfg: DictConfig, reason: str) -> float | None:
     """Leave a sweep's failed job to its folder, for the report, and let the others go on."""
     log.error(reason, exc_info=True)  # the log's last line tells why
+    if run_folder.last_error(folder) is None:  # logging was configured away
+        with (folder / run_folder.LOG).open("a") as file:
+            file.write(f"[{time.strftime('%F %T')}] ERROR {reason}\n")
     if not (folder / ".hydra").exists():
         run_folder.write_config(folder, cfg, HydraConfig.get())  # type: ignore[arg-type]
     return None

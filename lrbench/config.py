@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
@@ -12,7 +13,7 @@ from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from lrbench import trust
 from lrbench.checks import ConfigError as ConfigError
@@ -57,7 +58,7 @@ class Call:
         return locate(self.target, f"{self.path}._target_")
 
 
-def build(node: Any, path: str) -> Any:
+def build(node: Any, path: str, kind: type | tuple[type, ...] = object) -> Any:
     """Build the object that `node` describes.
 
     A `_target_` that is a dataclass is checked against its field types and constructed; any other
@@ -67,6 +68,7 @@ def build(node: Any, path: str) -> Any:
     Args:
         node: a mapping with a `_target_`, as Hydra composed it.
         path: the node's place in the config (``"scheduler"``; ``""`` is the top), for messages.
+        kind: what the object must be an instance of.
 
     Raises:
         ConfigError: one line that names the key, its value and what would be right.
@@ -77,6 +79,10 @@ def build(node: Any, path: str) -> Any:
     name = str(values["_target_"])
     target: Any = locate(name, f"{path}._target_")
     keys = {str(key): value for key, value in values.items() if key != "_target_"}
+    made: Any = target if is_dataclass(target) else Call
+    if not issubclass(made, kind):
+        wanted = kind[0] if isinstance(kind, tuple) else kind
+        raise ConfigError(f"{path}._target_={name} is not a {wanted.__module__}.{wanted.__name__}")
     if not is_dataclass(target):
         arguments = {key: _nested(value, f"{path}.{key}") for key, value in keys.items()}
         _check_signature(target, arguments, path)
@@ -101,12 +107,17 @@ def search(config_dir: Path | None, conf: Path = CONF) -> Iterator[list[str]]:
     """
     from hydra import initialize_config_dir
 
+    from lrbench import hydra_loader
+
     more = []
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ConfigError(f"--config-dir {config_dir} is not a folder")
         more = [f"hydra.searchpath=['file://{config_dir.resolve()}']"]
-    with initialize_config_dir(str(conf), job_name="lrbench", version_base="1.3"):
+    with (
+        hydra_loader.installed(),
+        initialize_config_dir(str(conf), job_name="lrbench", version_base="1.3"),
+    ):
         yield more
 
 
@@ -218,16 +229,20 @@ def _convert_value(kind: Any, value: Any, path: str) -> Any:
         if Any not in allowed and not isinstance(built, allowed):
             raise ConfigError(f"{path}={value} must be of type {_type_name(kind)}")
         return built
-    schema = OmegaConf.structured(make_dataclass("Schema", [("value", kind)]))
     try:
+        schema = OmegaConf.structured(make_dataclass("Schema", [("value", kind)]))
+        if kind is bool and value not in (0, 1) and not isinstance(value, str):
+            raise ValidationError  # which OmegaConf, taking any number for a truth value, doesn't
         schema.value = value
-    except OmegaConfBaseException as error:
+    except OmegaConfBaseException as error:  # also at a type that only nodes can have
         raise ConfigError(f"{path}={value} must be of type {_type_name(kind)}") from error
     return _tuples(OmegaConf.to_container(schema)["value"])  # type: ignore[index, call-overload]
 
 
 def _type_name(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+    if isinstance(kind, type) and not get_args(kind):
+        return kind.__name__
+    return re.sub(r"\w+\.", "", str(kind))  # without the names of modules
 
 
 def _tuples(value: Any) -> Any:

@@ -22,7 +22,6 @@ from omegaconf import DictConfig, OmegaConf
 from lrbench import trust
 from lrbench.config import CONF, ConfigError, flatten
 
-CONFIG_NAME = "config"
 FREE = ("mode", "run.dir", "sweep.dir", "sweep.subdir", "sweeper.params")  # any file may set these
 # Hydra's own notes on what it composed; the command's overrides are compared for themselves.
 NOTES = ("runtime", "overrides", "job.override_dirname")
@@ -46,7 +45,8 @@ class Loader(ConfigLoaderImpl):
         """
         load = super().load_configuration
         own = self._only_own_folders(overrides)
-        if config_name not in (CONFIG_NAME, None) or self._main() != str(CONF):
+        mine = config_name is None or (CONF / f"{config_name}.yaml").is_file()
+        if not mine or self._main() != str(CONF):
             raise ConfigError(
                 "--config-name and --config-path are not for lrbench: give a folder of your own "
                 "files with --config-dir"

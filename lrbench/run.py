@@ -21,16 +21,17 @@ from lrbench import run_folder, trust
 from lrbench.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lrbench.checks import nearest
 from lrbench.config import Call, ConfigError, build, flatten
+from lrbench.dataset import Dataset
+from lrbench.model import Model
+from lrbench.optimizer import Optimizer
 from lrbench.scheduler import Scheduler, lint
 from lrbench.signals import StopRequest
+from lrbench.trainer import Trainer
 
 if TYPE_CHECKING:
     import torch
 
     from lrbench.dataset import Data
-    from lrbench.model import Model
-    from lrbench.optimizer import Optimizer
-    from lrbench.trainer import Trainer
     from lrbench.trainer.evaluate import Evaluation
     from lrbench.trainer.loop import Loop, State
 
@@ -95,11 +96,11 @@ def _run(
         if key not in KEYS:
             raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
     seed = checked_seed(config["seed"])
-    settings = build(cfg.trainer, "trainer")
-    scheduler = build(cfg.scheduler, "scheduler")
-    dataset = build(cfg.dataset, "dataset")
-    optimizer_spec = build(cfg.optimizer, "optimizer")
-    model_spec = build(cfg.model, "model")
+    settings = build(cfg.trainer, "trainer", Trainer)
+    scheduler = build(cfg.scheduler, "scheduler", Scheduler)
+    dataset = build(cfg.dataset, "dataset", Dataset)
+    optimizer_spec = build(cfg.optimizer, "optimizer", Optimizer)
+    model_spec = build(cfg.model, "model", (Model, Call))
     if rerun not in (None, "failed"):
         raise ConfigError(f"rerun={rerun} must be null or failed")
     result = run_folder.finished(folder, config)
@@ -175,7 +176,8 @@ def _run(
             assert stop.signum is not None
             name = signal.Signals(stop.signum).name
             log.info("%s: stopped after update %d of %d", name, loop.state.step, loop.total_steps)
-            log.info("resume with: python -m lrbench resume=%s", shlex.quote(str(folder)))
+            again = shlex.join([f"resume={folder}", *trust.words()])
+            log.info("resume with: python -m lrbench %s", again)
             raise Stopped(stop.signum) from None
         status = "completed" if diverged is None else "diverged"
         recorder.add(hparams.session_end(status, time.time()))

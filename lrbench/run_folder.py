@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 RESULT = "result.json"
 LOG = "lrbench.log"
+SWEEP = "multirun.yaml"  # which Hydra writes as a sweep begins
 STEERING = ("resume", "resume_policy", "rerun")  # keys that only steer the command
 
 
@@ -117,17 +118,10 @@ def recorded(folder: Path, name: str) -> DictConfig:
         FileNotFoundError: there is none.
         FolderError: it is damaged.
     """
-    path = folder / ".hydra" / f"{name}.yaml"
-    try:
-        text = path.read_text()
-        check_text(text)
-        cfg = OmegaConf.create(text)
-        if not isinstance(cfg, DictConfig) or not cfg:
-            raise FolderError(f"{path} is damaged (not a mapping): delete {folder}, run again")
-        return cfg
-    except (SealError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())
-        raise FolderError(f"{path} is damaged ({reason}): delete {folder}, run again") from error
+    cfg = _read_yaml(folder, name)
+    if not isinstance(cfg, DictConfig) or not cfg:
+        raise _damaged(folder, name, "not a mapping")
+    return cfg
 
 
 def recorded_overrides(folder: Path) -> list[str]:
@@ -138,17 +132,27 @@ def recorded_overrides(folder: Path) -> list[str]:
     Raises:
         FolderError: the file is damaged.
     """
-    path = folder / ".hydra" / "overrides.yaml"
-    if not path.is_file():
-        return []
     try:
-        words = OmegaConf.to_container(OmegaConf.load(path))
-    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())
-        raise FolderError(f"{path} is damaged ({reason}): delete {folder}, run again") from error
+        words = OmegaConf.to_container(_read_yaml(folder, "overrides"))
+    except FileNotFoundError:
+        return []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise FolderError(f"{path} is damaged (not a list of texts): delete {folder}, run again")
+        raise _damaged(folder, "overrides", "not a list of texts")
     return [w for w in words if not w.startswith("-") and not w.lstrip("+~").startswith("hydra")]
+
+
+def _read_yaml(folder: Path, name: str) -> DictConfig | ListConfig:
+    try:
+        text = (folder / ".hydra" / f"{name}.yaml").read_text()
+        check_text(text)
+        return OmegaConf.create(text)
+    except (SealError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise _damaged(folder, name, " ".join(str(error).split())) from error
+
+
+def _damaged(folder: Path, name: str, reason: str) -> FolderError:
+    path = folder / ".hydra" / f"{name}.yaml"
+    return FolderError(f"{path} is damaged ({reason}): delete {folder}, run again")
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -236,9 +240,10 @@ def last_error(folder: Path) -> str | None:
 
 
 def sweep_away(folder: Path) -> None:
-    """Remove what a refused run left: nothing, or its log alone; never a folder with more in it."""
+    """Remove what a refused run or sweep left: nothing, or one file; never a folder with more."""
     with suppress(OSError, FolderError):
         os.close(lock(folder))  # another process may just have begun there
-        if [path.name for path in folder.iterdir()] == [LOG]:
-            (folder / LOG).unlink()
+        names = [path.name for path in folder.iterdir()]
+        if names in ([LOG], [SWEEP]):
+            (folder / names[0]).unlink()
         folder.rmdir()

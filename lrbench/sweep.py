@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -51,11 +52,11 @@ def number_of_jobs(config: DictConfig) -> int | None:
         return None
     params = config.hydra.sweeper.get("params") or {}
     given = [f"{key}={value}" for key, value in params.items()]
+    hydra = GlobalHydra.instance()
+    parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
     overrides = {
         override.key_or_group: override
-        for override in OverridesParser.create().parse_overrides(
-            [*given, *config.hydra.overrides.task]
-        )
+        for override in parser.parse_overrides([*given, *config.hydra.overrides.task])
     }
     return math.prod(
         sum(1 for _ in override.sweep_iterator())
@@ -72,6 +73,9 @@ def conclude() -> dict[str, str]:
     """
     ended = _end()
     if ended is None:
+        return {}
+    run_folder.sweep_away(ended.folder)
+    if not ended.folder.exists():  # refused before its first run
         return {}
     failures = ended.failures()
     for name, reason in failures.items():

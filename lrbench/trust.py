@@ -10,7 +10,6 @@ and what it leads to once more by where that really lives, for modules hold each
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
@@ -59,9 +58,11 @@ def _is_timm_model(found: Any) -> bool:
 # Packages, and what of each may be called. Not more: torch.hub.load and its kin run what they load.
 ALLOWED: Mapping[str, Callable[[Any], bool]] = {
     "lrbench.dataset": _is_config,
+    "lrbench.find_lr": _is_config,
     "lrbench.model": _is_config,
     "lrbench.optimizer": _is_config,
     "lrbench.scheduler": _is_config,
+    "lrbench.study": _is_config,
     "lrbench.trainer": _is_config,
     "schedulefree": _is_optimizer,
     "timm.models": _is_timm_model,
@@ -91,6 +92,11 @@ def trust(names: Iterable[str]) -> None:
     os.environ[VARIABLE] = ",".join(dict.fromkeys([*trusted(), *names]))
 
 
+def words() -> list[str]:
+    """What a command that lrbench proposes must say, for it to be trusted alike."""
+    return [f"{KEY}={','.join(trusted())}"] if trusted() else []
+
+
 def take(arguments: Sequence[str]) -> list[str]:
     """`arguments` of a command line without its ``trust=...``, which is obeyed.
 
@@ -103,10 +109,8 @@ def take(arguments: Sequence[str]) -> list[str]:
         if key != KEY or not equals:
             rest.append(argument)
             continue
-        listed = re.sub(r"""["'\s]""", "", value)
-        if listed.startswith("[") and listed.endswith("]"):
-            listed = listed[1:-1]
-        trust(listed.split(",") if listed else [])
+        listed = value.strip("'\"").removeprefix("[").removesuffix("]").strip()
+        trust([name.strip() for name in listed.split(",")] if listed else [])
     return rest
 
 

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from wrong_values import KEYS
 
 from lrbench import __main__ as program
 from lrbench.checkpoint import load_checkpoint, save_checkpoint
+from lrbench.command_line import explain
+from lrbench.config import CONF, Call, ConfigError, build, locate
+from lrbench.dataset import Dataset
+from lrbench.model import Model
+from lrbench.optimizer import Optimizer
+from lrbench.scheduler import Scheduler
+from lrbench.trainer import Trainer
 
 Command = Callable[..., str]
+KINDS: dict[str, Any] = {
+    "trainer": Trainer,
+    "optimizer": Optimizer,
+    "dataset": Dataset,
+    "model": (Model, Call),
+    "scheduler": Scheduler,
+}
 # Configuring logging closes every handler there is, pytest's own among them.
 NO_LOGGING = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 QUICK = ["lrbench", "trainer.length=2 steps", *NO_LOGGING]
@@ -41,14 +63,16 @@ def refused(
     return run
 
 
-TABLE = [
+COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     # names
     ("scheduler=onecycl", "scheduler=onecycl: no such scheduler; did you mean onecycle? ("),
+    ("scheduler=keras/cosine", "scheduler=keras/cosine: no such scheduler; did you mean"),
     ("model=resnet9", "model=resnet9: no such model; did you mean resnet8? ("),
     ("dataset=cifar", "dataset=cifar: no such dataset; did you mean cifar10? ("),
     ("optimizer=sdg", "optimizer=sdg: no such optimizer; did you mean sgd? ("),
     ("trainer=fast", "trainer=fast: no such trainer (default)"),
     ("experiment=cifar10", "experiment=cifar10: no such experiment; did you mean cifar10_resnet"),
+    ("hydra/launcher=ray", "hydra/launcher=ray is not installed: pip install 'lrbench[ray]'"),
     ("schedulr=onecycle", "schedulr: no such key; did you mean scheduler? ("),
     ("sed=1", "sed: no such key; did you mean seed? ("),
     ("optimizer.lrr=1", "optimizer.lrr: no such key; did you mean lr? ("),
@@ -57,71 +81,176 @@ TABLE = [
     ("dataset.val_frac=0.2", "dataset.val_frac: no such key; did you mean val_fraction? ("),
     ("model.dept=8", "model.dept: no such key; did you mean depth? ("),
     ("scheduler.warmpu=5%", "scheduler.warmpu: no such key; did you mean warmup? ("),
-    ("+trainer.foo=1", "trainer.foo=1 is not a key of Trainer ("),
-    ("+optimizer.algorithm.foo=1", "optimizer.algorithm.foo=1 is not an argument of torch.optim.s"),
+    ("~optimizer.lr", "optimizer.lr has no value: write optimizer.lr=..."),
+    ("~optimizer", "optimizer: "),
     ("+foo=1", "foo=1 is not a key (model, dataset, optimizer, scheduler, trainer, seed)"),
+    ("+trust=foo", "trust=foo counts on the command line alone, not in a file"),
     # the command line itself
     ("onecycle", "onecycle cannot be understood: write key=value, with quotes around a value"),
     ("scheduler", "scheduler cannot be understood: write key=value"),
+    ("seed=[1", "seed=[1 cannot be understood: "),
     ("resume=nowhere", "resume=nowhere is not a run folder: it has no .hydra/config.yaml"),
-    # types
+    ("resume_policy=rescale", "resume_policy=rescale needs a run to go on with: resume=FOLDER"),
+    ("rerun=all", "rerun=all must be null or failed"),
+    ("trust=a b", "trust=a b must be a module's name"),
+    (("--config-dir", "nowhere"), "nowhere' not found"),
+    (("--config-name", "other"), "--config-name and --config-path are not for lrbench"),
+    ("seed=1,2", "seed=1,2"),
+    # the seed
     ("seed=abc", "seed=abc must be a whole number from 0 to 2^63 - 1"),
     ("seed=-1", "seed=-1 must be a whole number"),
     ("seed=1.5", "seed=1.5 must be a whole number"),
     ("seed=true", "seed=True must be a whole number"),
     ("seed=99999999999999999999", "seed=99999999999999999999 must be a whole number"),
-    ("optimizer.lr=fast", "optimizer.lr=fast must be of type float"),
-    ("optimizer.lr=null", "optimizer.lr=None must be of type float"),
-    ("optimizer.lr=[1,2]", "optimizer.lr=[1, 2] must be of type float"),
-    ("trainer.batch_size=1.5", "trainer.batch_size=1.5 must be of type int"),
-    ("trainer.deterministic=maybe", "trainer.deterministic=maybe must be of type bool"),
-    ("trainer.num_threads=two", "trainer.num_threads=two must be of type int | None"),
-    ("trainer.max_grad_norm=big", "trainer.max_grad_norm=big must be of type float | None"),
-    ("model.depth=deep", "model.depth=deep must be of type int"),
-    ("dataset.mean=0.5", "dataset.mean=0.5 must be of type tuple[float, ...] | None"),
-    ("dataset.augment=3", "dataset.augment=3 must be of type Augment"),
-    ("optimizer.algorithm=sgd", "optimizer.algorithm=sgd has no _target_"),
-    ("optimizer.algorithm._target_=torch.optim.SDG", "torch.optim has no SDG; did you mean SGD?"),
-    ("scheduler._target_=lrbench.scheduler.Cosin", "lrbench.scheduler has no Cosin; did you me"),
-    # ranges
-    ("optimizer.lr=-1", "optimizer.lr=-1.0 must be above 0 and finite"),
-    ("optimizer.lr=0", "optimizer.lr=0.0 must be above 0 and finite"),
-    ("optimizer.lr=nan", "optimizer.lr=nan must be above 0 and finite"),
-    ("optimizer.lr=inf", "optimizer.lr=inf must be above 0 and finite"),
-    ("optimizer.weight_decay=-1", "optimizer.weight_decay=-1.0 must be 0 or above"),
-    ("optimizer.algorithm.momentum=-1", "optimizer.algorithm: torch.optim.SGD: Invalid momentum"),
-    ("trainer.batch_size=0", "trainer.batch_size=0 must be at least 1"),
+    ("seed=${nothing}", "seed: Interpolation key 'nothing' not found"),
+    # what contradicts the data, the machine or another key
     ("trainer.batch_size=1295", "trainer.batch_size=1295 must be between 1 and the number of tr"),
-    ("trainer.length=10", "trainer.length=10: '10' is not a duration: write '5 epochs', '200 st"),
-    ("trainer.length=0 epochs", "trainer.length=0 epochs must be above 0"),
     ("trainer.length=0.001 epochs", "trainer.length=0.001 epochs is less than one update"),
-    ("trainer.length=50%", "trainer.length=50% must be in epochs or steps"),
-    ("trainer.eval_interval=often", "trainer.eval_interval=often: 'often' is not a duration"),
-    ("trainer.gradient_accumulation_steps=3", "gradient_accumulation_steps=3 must divide batch"),
-    ("trainer.label_smoothing=1", "trainer.label_smoothing=1.0 must be at least 0 and below 1"),
-    ("trainer.precision=fp8", "trainer.precision=fp8 is not one of auto, fp32, bf16, fp16"),
-    ("trainer.compile=2", "trainer.compile=2 must be"),
     ("trainer.device=cuda:77", "trainer.device=cuda:77 is not on this machine: choose one of"),
-    ("trainer.num_threads=0", "trainer.num_threads=0 must be at least 1"),
-    ("model.depth=9", "model.depth=9 must be 6n + 2: 8, 14, 20"),
-    ("model.width=0", "model.width=0 must be at least 1 channel"),
-    ("model=lenet", "image_size=8"),
-    ("dataset.val_fraction=0", "dataset.val_fraction=0.0 must be in (0, 1)"),
-    ("dataset.val_fraction=0.0001", "val_fraction=0.0001"),
-    ("dataset.test_fraction=1", "dataset.test_fraction=1.0 must be"),
-    ("dataset.split_seed=-1", "dataset.split_seed=-1 must be 0 or more"),
-    ("dataset.augment.crop_padding=-1", "dataset.augment.crop_padding=-1 must be 0 or more"),
-    ("dataset.std=[0]", "dataset.std=[0.0] must be finite numbers above 0"),
-    ("scheduler.warmup=5", "scheduler.warmup='5' is not a duration: write '5 epochs', '200 st"),
+    ("trainer.device=gpu", "trainer.device=gpu is not on this machine: choose one of auto"),
+    ("optimizer.algorithm.momentum=-1", "optimizer.algorithm: torch.optim.SGD: Invalid momentum"),
+    ("+optimizer.algorithm.foo=1", "optimizer.algorithm.foo=1 is not an argument of torch.optim.s"),
+    ("model=lenet", "image_size=8 is too small for LeNet"),
+    (("model=vit_tiny", "model.patch_size=3"), "model.patch_size=3 must divide the image size"),
+    ("dataset.val_fraction=0.0001", "dataset.val_fraction=0.0001 of 1438 images is none: raise it"),
+    ("dataset.mean=[0.5,0.5]", "dataset.mean"),
     ("scheduler.warmup=15 epochs", "scheduler.warmup=15 epochs must be shorter than the run (300"),
-    ("scheduler.min_factor=2", "scheduler.min_factor=2.0 must be"),
-    ("scheduler.min_factor=nan", "scheduler.min_factor=nan must be"),
+    (("scheduler=wsd", "scheduler.cooldown=99%"), "scheduler."),
+    (("scheduler=multistep", "scheduler.milestones=[75%,50%]"), "scheduler.milestones"),
+    (("scheduler=piecewise", "scheduler.positions=[0%,1%,200%]"), "scheduler.positions"),
+    (("scheduler=onecycle", "scheduler.pct_start=200%"), "scheduler.pct_start"),
+    (("scheduler=chain", "scheduler.parts.warmup.duration=99%"), "scheduler.parts"),
+    (("scheduler=step", "scheduler.every=0 steps"), "scheduler.every=0 steps must be longer"),
 ]
+ROWS = [(arguments, expected) for arguments, expected in [*KEYS, *COMMANDS]]
 
 
-@pytest.mark.parametrize(("argument", "expected"), TABLE, ids=[row[0] for row in TABLE])
-def test_one_line_and_nothing_left(refused: Command, argument: str, expected: str) -> None:
-    assert expected in refused(argument)
+@cache
+def composed(choice: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", [choice] if choice else [])
+
+
+def choice_and_override(row: str) -> tuple[str, Override]:
+    """A row of `KEYS`, read: ``model=mlp model.hidden=[0]``."""
+    choice, _, rest = row.partition(" ")
+    if "." in choice.partition("=")[0]:
+        choice, rest = "", row
+    (override,) = OverridesParser.create().parse_overrides([rest])
+    return choice, override
+
+
+def said_to(row: str) -> str:
+    """What the command says to a row of `KEYS`, without its seconds for the rest of the config."""
+    choice, override = choice_and_override(row)
+    cfg = copy.deepcopy(composed(choice))
+    if choice == "dataset=imagefolder":
+        cfg.dataset.root = "images"
+    key = override.key_or_group
+    OmegaConf.update(cfg, key, override.value(), force_add=True)
+    group = key.partition(".")[0]
+    with pytest.raises(ConfigError) as caught:
+        build(cfg[group], group, KINDS[group])
+    return explain(caught.value)
+
+
+@pytest.mark.parametrize(("arguments", "expected"), ROWS, ids=[str(row[0]) for row in ROWS])
+def test_one_line_and_nothing_left(
+    refused: Command, arguments: str | tuple[str, ...], expected: str
+) -> None:
+    if (arguments, expected) in KEYS:
+        assert isinstance(arguments, str)
+        line = said_to(arguments)
+        assert "\n" not in line
+    else:
+        line = refused(*([arguments] if isinstance(arguments, str) else arguments))
+    assert line.startswith(expected) or expected in line.removeprefix("Additional config dir")
+
+
+@pytest.mark.parametrize("group", KINDS)
+def test_the_whole_command_says_the_same(refused: Command, group: str) -> None:
+    rows = [row for row in KEYS if choice_and_override(row[0])[1].key_or_group.startswith(group)]
+    for row, expected in rows[:: len(rows) // 2]:
+        choice, override = choice_and_override(row)
+        line = refused(*([choice] if choice else []), str(override.input_line))
+        assert line.startswith(expected), row
+
+
+def test_every_key_has_a_wrong_value() -> None:
+    """The keys of every dataclass that a file of conf/ names; those of a base class count once."""
+    every = set()
+    for path in CONF.rglob("*.yaml"):
+        group, _, name = path.relative_to(CONF).with_suffix("").as_posix().partition("/")
+        if group in KINDS and not name.startswith("_"):
+            every |= set(owners(composed(f"{group}={name}")[group]))
+    told = set()
+    for row, _ in KEYS:
+        choice, override = choice_and_override(row)
+        *nodes, key = override.key_or_group.split(".")
+        told.add(owner_of(OmegaConf.select(composed(choice), ".".join(nodes)), key))
+    assert len(every) > 80
+    assert every - told == set()
+
+
+def owners(node: Any) -> Iterator[tuple[str, str] | None]:
+    """(class, key) of every key of every dataclass that `node` and the nodes in it name."""
+    if isinstance(node, DictConfig):
+        for key in node:
+            yield owner_of(node, str(key))
+            yield from owners(node._get_node(key))
+
+
+def owner_of(node: DictConfig, key: str) -> tuple[str, str] | None:
+    """The class that declares `key`, and `key`; None where no dataclass of lrbench's does."""
+    target = str(node.get("_target_"))
+    if not target.startswith("lrbench."):
+        return None
+    for cls in reversed(locate(target).__mro__):
+        if key in getattr(cls, "__annotations__", {}):
+            return cls.__name__, key
+    return None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("scheduler=cosine,onecycl",), "scheduler=onecycl: no such scheduler; did you mean"),
+        (("seed=1,2", "optimizer.lrr=1"), "optimizer.lrr: no such key; did you mean lr?"),
+        (("optimizer.lr=1,2,",), "optimizer.lr=1,2, cannot be understood"),
+        (("hydra/sweeper=optun",), "hydra/sweeper=optun: no such hydra/sweeper"),
+    ],
+)
+def test_a_sweep_that_cannot_begin(
+    refused: Command, arguments: tuple[str, ...], expected: str
+) -> None:
+    assert refused("-m", *arguments).startswith(expected)
+
+
+def test_a_sweeps_wrong_runs_fail_alone_and_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "optimizer.lr=0.1,-1", "model=mlp", "seed=0,1.5", "hydra.sweep.dir=s"]
+    monkeypatch.setattr(sys, "argv", ["lrbench", *words, *QUICK[1:]])
+    with pytest.raises(SystemExit, match=r"^lrbench: 3 of the sweep's runs did not complete$"):
+        program.main()
+    assert len(list(tmp_path.rglob("result.json"))) == 1
+    said = capsys.readouterr().out
+    assert "lr=-1,seed=0  failed  optimizer.lr=-1.0 must be above 0 and finite" in said
+    assert "lr=0.1,seed=1.5  failed  seed=1.5 must be a whole number" in said
+    assert "Traceback" not in said
+
+
+def test_every_choice_of_a_group_is_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What files share, such as _warmup, is no choice of glob(*)."""
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "scheduler=glob([_w*,w*])", "model=mlp", "hydra.sweep.dir=s"]
+    monkeypatch.setattr(sys, "argv", ["lrbench", *words, *QUICK[1:]])
+    program.main()
+    assert sorted(p.parts[1] for p in Path("s").rglob("result.json")) == ["warmup_decay", "wsd"]
+    assert "Callback" not in capsys.readouterr().err
 
 
 def test_missing_values_and_files(refused: Command, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from rich import get_console
 from rich.console import Console
 
-from lrbench import command_line, run_folder
+from lrbench import command_line, run_folder, trust
 from lrbench.config import CONF, ConfigError, build, search
 from lrbench.display import ConsoleHandler
 from lrbench.find_lr.advice import Advice, advise, caution
@@ -150,6 +150,7 @@ def commands(words: Words, advice: Advice) -> Iterator[str]:
         if word.partition("=")[0] not in {*OWN_KEYS, *replaced, "optimizer.lr"}
     ]
     more = [] if words.config_dir is None else ["--config-dir", str(words.config_dir)]
+    more += trust.words()
     start = ["python", "-m", "lrbench", *more]
     yield shlex.join([*start, *kept, *advice.override.split()])
     lrs = ",".join(f"{lr:g}" for lr in advice.grid)

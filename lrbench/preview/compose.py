@@ -93,8 +93,6 @@ def _variants(override: Override) -> list[str]:
     if not override.is_discrete_sweep():
         raise ConfigError(f"{override.input_line}: the preview takes lists, not intervals")
     values = list(override.sweep_string_iterator())
-    # A file that begins with an underscore is a part of others, which glob(*) would also name.
-    values = [value for value in values if not value.startswith("_")]
     if not values:
         raise ConfigError(f"{override.input_line} matches nothing")
     if key in SAME_FOR_ALL:

@@ -54,7 +54,8 @@ class Trainer:
         seconds = self.checkpoint_interval_seconds
         require(seconds >= 0, "checkpoint_interval_seconds", seconds, "must be 0 or above")
         norm = self.max_grad_norm
-        require(norm is None or 0 < norm < math.inf, "max_grad_norm", norm, "must be above 0")
+        fits = norm is None or 0 < norm < math.inf
+        require(fits, "max_grad_norm", norm, "must be above 0 and finite")
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing", smoothing, "must be at least 0 and below 1")
         require_choice("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
