@@ -82,8 +82,22 @@ def run(
     try:
         run_folder.clear(folder)
         return _run(cfg, folder, hydra, rerun, in_sweep)
+    except (MemoryError, RuntimeError) as error:
+        reason = _lacks_memory(error)
+        if reason is None:
+            raise
+        raise ConfigError(f"not enough memory for this model and batch: {reason}") from error
     finally:
         os.close(handle)
+
+
+def _lacks_memory(error: BaseException) -> str | None:
+    """What was asked for in vain, if that is what `error` says; torch has no type of its own."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return text or "the machine has no more"
+    _, found, reason = text.partition("can't allocate memory: ")
+    return reason if found else None
 
 
 def _run(

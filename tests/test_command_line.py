@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lrbench import run_folder
 from lrbench.command_line import explain, prepare
 from lrbench.config import ConfigError
 
@@ -86,8 +87,8 @@ def test_resuming_runs_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / ".hydra" / "config.yaml").write_text("seed: 0\n")
     arguments = prepare([f"resume={tmp_path}"])
     assert option(arguments, "hydra.run.dir") == str(tmp_path)
-    overrides = "- scheduler=onecycle\n- seed=3\n"
-    (tmp_path / ".hydra" / "overrides.yaml").write_text(overrides)
+    overrides = ["scheduler=onecycle", "seed=3"]
+    run_folder.write_yaml(tmp_path / ".hydra" / "overrides.yaml", overrides)
     arguments = prepare([f"resume={tmp_path}", "seed=1", "resume_policy=keep"])
     assert [a for a in arguments if not a.startswith(("resume=", "hydra."))] == [
         "scheduler=onecycle",

@@ -12,9 +12,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from lrbench import __main__ as program
-from lrbench import trust
+from lrbench import run_folder, trust
 from lrbench.config import ConfigError, build, locate
 from lrbench.preview import __main__ as preview
+from lrbench.seal import sealed_text
 
 NO_LOGGING = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 SHORT = ["trainer.length=2 steps", "model=mlp", *NO_LOGGING]
@@ -345,29 +346,31 @@ def test_a_run_folder_from_someone_else(run: Command, home: Path) -> None:
     (home / "r" / "result.json").unlink()
     file(home / "bomb.py", BOMB)
     hidden = home / "r" / ".hydra"
-    good = {name: (hidden / name).read_text() for name in ("config.yaml", "overrides.yaml")}
+    good = (hidden / "config.yaml").read_text()
     for old, new in (
         ("_target_: lrbench.scheduler.Cosine", "_target_: bomb.go"),
         ("_target_: torch.optim.SGD", "_target_: bomb.go"),
-        ("seed: 0", "seed: 0\ntrust: [bomb]"),
+        ("\nseed: 0", "\nseed: 0\ntrust: [bomb]"),
     ):
-        (hidden / "config.yaml").write_text(good["config.yaml"].replace(old, new))
-        assert run("resume=r", *NO_LOGGING), new
-    (hidden / "config.yaml").write_text(good["config.yaml"])
+        text = good.replace(old, new)
+        (hidden / "config.yaml").write_text(sealed_text(text[: -len(sealed_text(""))]))
+        line = run("resume=r", *NO_LOGGING)
+        assert "bomb.go is not allowed" in line or "trust=['bomb'] counts on the command" in line
+    (hidden / "config.yaml").write_text(good)
     said = [
+        "trainer.length=2 steps",
+        "model=mlp",
         "hydra.callbacks.evil._target_=bomb.go",
         "+hydra.job_logging.formatters={evil: {(): bomb.go}}",
         "--config-name=evil",
-        "trust=bomb",
     ]
-    text = good["overrides.yaml"] + "".join(f"- '{word}'\n" for word in said[:3])
-    (hidden / "overrides.yaml").write_text(text)
+    run_folder.write_yaml(hidden / "overrides.yaml", said)
     more = ["resume=r", "trainer.length=4 steps", "resume_policy=rescale"]
     assert run(*more, *NO_LOGGING) == ""
     (home / "r" / "result.json").unlink()
-    (hidden / "overrides.yaml").write_text(good["overrides.yaml"] + "- model._target_=bomb.go\n")
-    assert "model" in run(*more[:1], "trainer.length=6 steps", more[2], *NO_LOGGING)
-    (hidden / "overrides.yaml").write_text("a: 1\n")
+    run_folder.write_yaml(hidden / "overrides.yaml", [*said, "model._target_=bomb.go"])
+    assert "cannot change model._target_" in run(*more[:1], "trainer.length=6 steps", *more[2:])
+    run_folder.write_yaml(hidden / "overrides.yaml", {"a": 1})
     assert "overrides.yaml is damaged (not a list of texts)" in run(*more, *NO_LOGGING)
     assert not (home / "exploded").exists()
 

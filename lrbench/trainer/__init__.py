@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from lrbench import duration
 from lrbench.checks import require, require_choice
 
+MAX_THREADS = 1024  # torch starts all it is told to
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
@@ -66,7 +68,8 @@ class Trainer:
             "must be true, false or auto",
         )
         threads = self.num_threads
-        require(threads is None or threads >= 1, "num_threads", threads, "must be at least 1")
+        fits = threads is None or 1 <= threads <= MAX_THREADS
+        require(fits, "num_threads", threads, f"must be from 1 to {MAX_THREADS}, or null")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimizer updates of the whole run; `steps_per_epoch` is updates per epoch."""
