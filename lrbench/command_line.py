@@ -132,7 +132,14 @@ def sweep_subdir(swept: Sequence[str]) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """One line for a mistake: what was written, and what would be right."""
+    """One line for a mistake: what was written, and what would be right.
+
+    What a terminal would not show as it stands is escaped.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in _first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
     cause = error.__cause__

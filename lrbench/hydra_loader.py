@@ -16,8 +16,10 @@ import hydra._internal.hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from lrbench import trust
 from lrbench.config import CONF, ConfigError, flatten
@@ -43,7 +45,6 @@ class Loader(ConfigLoaderImpl):
         Raises:
             ConfigError: a file sets what it may not.
         """
-        load = super().load_configuration
         own = self._only_own_folders(overrides)
         mine = config_name is None or (CONF / f"{config_name}.yaml").is_file()
         if not mine or self._main() != str(CONF):
@@ -51,13 +52,15 @@ class Loader(ConfigLoaderImpl):
                 "--config-name and --config-path are not for lrbench: give a folder of your own "
                 "files with --config-dir"
             )
-        cfg = load(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        cfg = self._compose(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         if own or trust.HYDRA in trust.trusted():
             return cfg
         parsed = OverridesParser.create().parse_overrides(overrides)
         for_hydra = [o.input_line or "" for o in parsed if o.is_hydra_override()]
         for_task = [o.input_line or "" for o in parsed if not o.is_hydra_override()]
-        plain = load(config_name, for_hydra, run_mode, from_shell, validate_sweep_overrides)
+        plain = self._compose(
+            config_name, for_hydra, run_mode, from_shell, validate_sweep_overrides
+        )
         found, asked = _hydra_settings(cfg), _hydra_settings(plain)
         _check_parameters(cfg.hydra.sweeper.get("params") or {})
         given = cfg.hydra.overrides
@@ -67,6 +70,16 @@ class Loader(ConfigLoaderImpl):
             if found.get(key) != asked.get(key):
                 raise _refused(key, found.get(key))
         return cfg
+
+    def _compose(self, config_name: str | None, overrides: list[str], *how: Any) -> DictConfig:
+        try:
+            return super().load_configuration(config_name, overrides, *how)
+        except (HydraException, OmegaConfBaseException, OSError):
+            raise
+        except Exception as error:  # Hydra does not foresee a list as the name of a choice
+            raise ConfigError(
+                f"{' '.join(o for o in overrides if not o.startswith('hydra'))} cannot be composed ({type(error).__name__}: {error})"
+            ) from error
 
     def get_group_options(
         self,

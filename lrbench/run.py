@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import lrbench
 from lrbench import run_folder, trust
@@ -115,6 +115,8 @@ def _run(
     dataset = build(cfg.dataset, "dataset", Dataset)
     optimizer_spec = build(cfg.optimizer, "optimizer", Optimizer)
     model_spec = build(cfg.model, "model", (Model, Call))
+    # Their names are texts of the command line too, which may not resolve.
+    OmegaConf.to_container(hydra.runtime.choices, resolve=True)
     if rerun not in (None, "failed"):
         raise ConfigError(f"rerun={rerun} must be null or failed")
     result = run_folder.finished(folder, config)
