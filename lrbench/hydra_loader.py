@@ -77,9 +77,9 @@ class Loader(ConfigLoaderImpl):
         except (HydraException, OmegaConfBaseException, OSError):
             raise
         except Exception as error:  # Hydra does not foresee a list as the name of a choice
-            raise ConfigError(
-                f"{' '.join(o for o in overrides if not o.startswith('hydra'))} cannot be composed ({type(error).__name__}: {error})"
-            ) from error
+            words = " ".join(o for o in overrides if not o.startswith("hydra"))
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"{words} cannot be composed ({reason})") from error
 
     def get_group_options(
         self,

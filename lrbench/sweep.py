@@ -58,11 +58,10 @@ def number_of_jobs(config: DictConfig) -> int | None:
         override.key_or_group: override
         for override in parser.parse_overrides([*given, *config.hydra.overrides.task])
     }
-    return math.prod(
-        sum(1 for _ in override.sweep_iterator())
-        for override in overrides.values()
-        if override.is_sweep_override()
-    )
+    swept = [override for override in overrides.values() if override.is_sweep_override()]
+    if not all(override.is_discrete_sweep() for override in swept):
+        return None  # which this sweeper will refuse
+    return math.prod(sum(1 for _ in override.sweep_iterator()) for override in swept)
 
 
 def conclude() -> dict[str, str]:

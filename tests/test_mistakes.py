@@ -217,6 +217,7 @@ def owner_of(node: DictConfig, key: str) -> tuple[str, str] | None:
         (("scheduler=cosine,onecycl",), "scheduler=onecycl: no such scheduler; did you mean"),
         (("seed=1,2", "optimizer.lrr=1"), "optimizer.lrr: no such key; did you mean lr?"),
         (("optimizer.lr=1,2,",), "optimizer.lr=1,2, cannot be understood"),
+        (("seed=interval(0,1)",), "BasicSweeper does not support sweep type : "),
         (("hydra/sweeper=optun",), "hydra/sweeper=optun: no such hydra/sweeper"),
     ],
 )

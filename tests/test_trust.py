@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lrbench import __main__ as program
 from lrbench import run_folder, trust
-from lrbench.config import ConfigError, build, locate
+from lrbench.config import CONF, ConfigError, build, locate
 from lrbench.preview import __main__ as preview
 from lrbench.seal import sealed_text
 
@@ -157,10 +161,9 @@ def test_what_makes_models_and_optimizers_can_be_named(name: str) -> None:
 )
 def test_nothing_is_imported_wherever_it_is_named(place: list[str], home: Path) -> None:
     file(home / "bomb.py", BOMB)
-    whole = {group: load_node(group) for group in ("model", "scheduler", "dataset", "optimizer")}
-    whole["trainer"] = load_node("trainer")
-    node = whole[place[0]]
-    for part in place[1:-1]:
+    whole = copy.deepcopy(default_config())
+    node = whole
+    for part in place[:-1]:
         if not isinstance(node[part], dict):
             node[part] = {}
         node = node[part]
@@ -171,16 +174,12 @@ def test_nothing_is_imported_wherever_it_is_named(place: list[str], home: Path) 
     assert "bomb" not in sys.modules
 
 
-def load_node(group: str) -> dict:  # type: ignore[type-arg]
-    from hydra import compose, initialize_config_dir
-
-    from lrbench.config import CONF
-
+@cache
+def default_config() -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", ["model=mlp"])
-    node = OmegaConf.to_container(cfg[group], resolve=True)
+        node = OmegaConf.to_container(compose("config", ["model=mlp"]), resolve=True)
     assert isinstance(node, dict)
-    return node
+    return {str(key): value for key, value in node.items()}
 
 
 def test_a_trusted_module_does_not_vouch_for_what_it_imports(home: Path) -> None:

@@ -58,7 +58,7 @@ KEYS = [
     ("trainer.compile=yes please", "trainer.compile=yes please must be true, false or auto"),
     ("trainer.channels_last=maybe", "trainer.channels_last=maybe must be of type bool"),
     ("trainer.device=[cpu]", "trainer.device=['cpu'] must be of type str"),
-    ("trainer.num_threads=0", "trainer.num_threads=0 must be at least 1"),
+    ("trainer.num_threads=0", "trainer.num_threads=0 must be from 1 to 1024, or null"),
     ("trainer.num_threads=two", "trainer.num_threads=two must be of type int | None"),
     ("trainer.deterministic=maybe", "trainer.deterministic=maybe must be of type bool"),
     ("+trainer.foo=1", "trainer.foo=1 is not a key of Trainer"),
