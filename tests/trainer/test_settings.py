@@ -41,7 +41,7 @@ def test_lengths_and_intervals_in_updates() -> None:
         ("label_smoothing=1", "trainer.label_smoothing=1.0 must be at least 0 and below 1"),
         ("precision=fp61", "fp61 is not one of auto, fp32, bf16, fp16; did you mean fp16?"),
         ("compile=sometimes", "trainer.compile=sometimes must be true, false or auto"),
-        ("num_threads=0", "trainer.num_threads=0 must be at least 1"),
+        ("num_threads=0", "trainer.num_threads=0 must be from 1 to 1024, or null"),
         ("checkpoint_interval_seconds=-1", "checkpoint_interval_seconds=-1.0 must be 0 or above"),
         ("eval_interval=5", "trainer.eval_interval=5: '5' is not a duration"),
     ],
