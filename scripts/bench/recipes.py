@@ -36,7 +36,7 @@ from lrbench.config import load
 from lrbench.dataset import Data
 from lrbench.model import build_model
 
-STEPS = {"resnet8": 60, "lenet": 60, "resnet20": 5}  # of an epoch; the first is not timed
+STEPS = {"resnet8": 30, "lenet": 30, "resnet20": 4}  # of an epoch; the first is not timed
 WORKERS = (0, 1, 2)
 
 
