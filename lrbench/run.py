@@ -208,7 +208,7 @@ def _run(
         **outcome(loop.state, test, settings.batch_size),
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,
-        "environment": environment(device),
+        "environment": {**environment(device), "compiled": loop.compiled},
         "fingerprint": identity["fingerprint"],
         "files": files,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -83,8 +84,21 @@ def autocast(device: torch.device, dtype: torch.dtype) -> Callable[[], AbstractC
 
 
 def choose_compile(setting: bool | str, device: torch.device) -> bool:
-    """Whether to compile the model; ``auto`` does on a GPU alone, where it soon pays its cost."""
-    return device.type == "cuda" if setting == "auto" else bool(setting)
+    """Whether to compile the model; ``auto`` does on a GPU, and on a CPU with a C++ compiler.
+
+    Raises:
+        ValueError: it must, and there is no C++ compiler.
+    """
+    if not setting or device.type != "cpu":
+        return device.type == "cuda" if setting == "auto" else bool(setting)
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    found = shutil.which(compiler) is not None
+    if setting == "auto" or found:
+        return found
+    raise ValueError(
+        f"trainer.compile={setting} needs a C++ compiler, and there is no {compiler}: install one, "
+        "name yours in the environment variable CXX, or write trainer.compile=false"
+    )
 
 
 def describe(device: torch.device) -> str:

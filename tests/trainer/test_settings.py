@@ -2,6 +2,7 @@
 
 import platform
 import resource
+import sys
 
 import pytest
 import torch
@@ -72,8 +73,17 @@ def test_threads_and_determinism_are_set() -> None:
 def test_automatic_choices_on_a_cpu() -> None:
     cpu = torch.device("cpu")
     assert hardware.choose_precision("auto", cpu) == torch.float32
+
+
+def test_compiling_on_a_cpu_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setenv("CXX", sys.executable)  # stands for one that is there
+    assert [hardware.choose_compile(s, cpu) for s in (False, "auto", True)] == [False, True, True]
+    monkeypatch.setenv("CXX", "no-such-compiler")
     assert hardware.choose_compile("auto", cpu) is False
-    assert hardware.choose_compile(True, cpu) is True
+    assert hardware.choose_compile("auto", cuda) is True
+    with pytest.raises(ValueError, match=r"trainer\.compile=True needs .* no no-such-compiler"):
+        hardware.choose_compile(True, cpu)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")

@@ -1,0 +1,62 @@
+"""Eager and compiled, NCHW and channels_last, per model: python scripts/bench/layout.py [MODEL ...]
+
+Updates of the same batches in turns, and what compiling takes before the first update (with an
+empty cache: set TORCHINDUCTOR_CACHE_DIR to keep one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from common import JOBS, Job, heading, interleaved, spread, table
+
+CASES = {
+    "eager, NCHW": {"channels_last": False, "compile": False},
+    "eager, channels_last": {"channels_last": True, "compile": False},
+    "compiled, channels_last": {"channels_last": True, "compile": True},
+}
+
+
+def updates(job: Job, settings: dict[str, bool]) -> Callable[[], float]:
+    """A function that takes one update and returns its seconds; its first call compiles."""
+    data = job.data(10 * job.batch_size, channels_last=settings["channels_last"])
+    batch = data.train.batch(0, seed=0, batch_size=job.batch_size)
+    loop = job.loop(data, 1000, **settings)
+    loop.model.train()
+
+    def update() -> float:
+        began = time.perf_counter()
+        loop._attempt(*batch)
+        return time.perf_counter() - began
+
+    return update
+
+
+def main(models: Sequence[str], repeats: int) -> None:
+    """Print a line per model and case."""
+    heading(f"ms of an update, medians of {repeats} in turns [extremes]")
+    rows = []
+    for model in models:
+        job = JOBS[model]
+        cases = {name: updates(job, settings) for name, settings in CASES.items()}
+        first = {name: update() for name, update in cases.items()}
+        interleaved(cases, 3)  # warm up
+        found = interleaved(cases, repeats)
+        for name, seconds in found.items():
+            milliseconds = spread([1e3 * s for s in seconds], ".1f")
+            rows.append([job.name, name, f"{first[name]:.1f}", milliseconds])
+    table(["job", "", "first update, s", "ms"], rows)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", nargs="*", default=list(JOBS), help=f"of {', '.join(JOBS)}")
+    parser.add_argument("--repeats", type=int, default=15)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", cache)
+        main(arguments.models, arguments.repeats)
