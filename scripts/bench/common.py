@@ -53,12 +53,14 @@ class Job:
     Attributes:
         dataset: a choice of conf/dataset; its augmentation and moments are used.
         shape: (H, C) of random images in its place, or None for the dataset itself.
+        compile: as the job's experiment has it.
     """
 
     model: str
     dataset: str
     batch_size: int
     shape: tuple[int, int] | None = None
+    compile: bool | str = False
 
     @property
     def name(self) -> str:
@@ -84,8 +86,8 @@ class Job:
 
     def loop(self, data: Data, num_steps: int, *, seed: int = 0, **settings: object) -> Loop:
         """The loop that ``python -m lrbench model=… dataset=…`` builds, for `num_steps` updates."""
-        length = {"length": f"{num_steps} steps", "batch_size": self.batch_size}
-        trainer = load("trainer", "default", **length, **settings)
+        own = {"batch_size": self.batch_size, "compile": self.compile}
+        trainer = load("trainer", "default", length=f"{num_steps} steps", **{**own, **settings})
         hardware.set_up(trainer, CPU)
         return assemble(
             load("model", self.model),
@@ -100,7 +102,7 @@ class Job:
 
 RESNET8 = Job("resnet8", "digits", 64)
 LENET = Job("lenet", "fashion_mnist", 64, (28, 1))
-RESNET20 = Job("resnet20", "cifar10", 128, (32, 3))
+RESNET20 = Job("resnet20", "cifar10", 128, (32, 3), compile="auto")
 JOBS = {job.model: job for job in (RESNET8, LENET, RESNET20)}
 
 

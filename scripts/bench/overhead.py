@@ -1,7 +1,7 @@
 """What lrbench adds to a bare loop: python scripts/bench/overhead.py [MODEL ...]
 
-The bare loop has the same model, optimizer, precision, threads and layout, on batches made
-beforehand; it measures nothing and records nothing. lrbench's updates pick and augment their
+The bare loop has the same model, optimizer, precision, threads, layout and compilation, on batches
+made beforehand; it measures nothing and records nothing. lrbench's updates pick and augment their
 batch, follow a schedule, and are recorded; evaluations are not counted.
 """
 
@@ -24,7 +24,8 @@ STEPS = {"resnet8": 100, "lenet": 60, "resnet20": 6}
 def bare(job: Job, data: Data, num_steps: int) -> float:
     """Seconds of `num_steps` updates of the plainest loop."""
     loop = job.loop(data, num_steps)
-    model, optimizer = loop.model.train(), loop.optimizer
+    loop.model.train()
+    model, optimizer = loop.forward, loop.optimizer
     batches = [data.train.batch(i, seed=0, batch_size=job.batch_size) for i in range(4)]
     began = time.perf_counter()
     for images, labels in itertools.islice(itertools.cycle(batches), num_steps):
