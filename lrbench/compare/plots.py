@@ -221,8 +221,9 @@ def draw_sensitivity(
                 mark = "x" if diverged else "v"
                 axes.plot(x[at], max(value, floor), mark, color=look.colour, ms=7, clip_on=False)
         labels.append((name, float(x[-1]), float(max(y[-1], floor))))
-    room = 0.06 * (high - floor)
-    axes.set_ylim(floor - room, min(1.02, axes.get_ylim()[1]))
+    top = max(high, table["score_high"].max())  # NaN, where there are no intervals, is no max
+    room = 0.06 * (top - floor) or 0.01
+    axes.set_ylim(floor - room, min(1.02, top + room))
     lrs = sorted(table["lr"].unique())
     figure.log_axis(axes.xaxis, dense=False)
     if len(lrs) <= 12:

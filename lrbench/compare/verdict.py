@@ -224,9 +224,9 @@ def percent(accuracy: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """One or two digits that matter, never 0: ``0.004``, ``0.38``, ``1``, ``< 0.0001``."""
+    """One or two digits that matter, never 0: ``0.004``, ``0.047``, ``0.38``, ``< 0.0001``."""
     if math.isnan(p):
         return "–"
     if p < 0.0001:
         return "< 0.0001"
-    return f"{p:.2f}".removesuffix(".00") if p >= 0.095 else f"{p:.1g}"
+    return f"{p:.2f}".removesuffix(".00") if p >= 0.095 else f"{p:.{1 if p < 0.01 else 2}g}"

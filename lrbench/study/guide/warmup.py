@@ -213,13 +213,13 @@ def _steadies(outcome: Outcome, runs: Runs, found: Sequence[Cell], test: Test) -
     factors = listed([f"{factor:g}" for factor in guide.warmup_lr_factors])
     counts = []
     for side in ("with", "without"):
-        own = [r for cell in found for r in _side(cell, side, runs)]
+        own = [run for cell in found for run in _side(cell, side, runs)]
         diverged = sum(run.status == "diverged" for run in own)
-        counts.append(f"{diverged} of {len(own)} runs {side} warmup diverged")
+        counts.append(f"{diverged} of {len(own)} runs {side} it diverged")
     return (
-        f"{vehicle(outcome, runs)} with {guide.warmup} warmup against none, at {factors} times its "
-        f"tuned peak lr, {guide.warmup_budget} of the length: {listed(counts)}; without warmup the "
-        f"largest gradient norm is {_ratio(test)}."
+        f"Tried on {vehicle(outcome, runs)}: a warmup of {guide.warmup} against none, at {factors} "
+        f"times the tuned peak lr and {guide.warmup_budget} of the length. {listed(counts)}; "
+        f"without it the largest gradient norm is {_ratio(test)}."
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lrbench.compare import plots as comparison_plots
+from lrbench.compare import tables as comparison_tables
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.figure import Picture, keep
 from lrbench.compare.read import Found, Problem
@@ -113,7 +114,7 @@ def write(outcome: Outcome, missing: Mapping[Path, str]) -> Report:
         recommendation=recommend(outcome, tuned[full.share], runs),
         tuned=sections[full.share],
         smaller=tuple(sections[s] for s in sorted(sections, reverse=True) if s != full.share),
-        untuned=(tracks.gains_table(changed, outcome.default_lr),) if changed else (),
+        untuned=_untuned_tables(outcome, changed, untuned.get(full.share)),
         changed=tracks.gains_sentence(changed, outcome.default_lr) if changed else "",
         tuning=tuple(tables.tuning(outcome, stage) for stage in _largest_first(outcome)),
         extensions=tuple(
@@ -163,6 +164,15 @@ def _section(analysis: Analysis, folder: Path, prefix: str | None) -> Section:
         names = SMALLER if prefix else None
         drawn = comparison_plots.draw(analysis, folder, prefix, names)
     return Section(analysis=analysis, verdict=verdict(analysis), pictures=tuple(drawn))
+
+
+def _untuned_tables(
+    outcome: Outcome, changed: Sequence[tracks.Gain], untuned: Analysis | None
+) -> tuple[Table, ...]:
+    if untuned is None:
+        return ()
+    results = replace(comparison_tables.results(untuned), title="Results at the shared default")
+    return tracks.gains_table(changed, outcome.default_lr), results
 
 
 def _missing(

@@ -70,6 +70,8 @@ def best_of_trials(stage: Stage, names: list[str], folder: Path) -> Picture | No
             labels.append((name, float(len(best)), float(best[-1])))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.percent_axis(axes.yaxis)
+        axes.set_xlim(axes.get_xlim())  # fixed before the labels are placed
+        axes.set_ylim(axes.get_ylim())
         axes.set_xlabel("trials, drawn at random from those that were made")
         figure.label_right(axes, labels, looks, line=True)
     caption = (

@@ -23,6 +23,8 @@ from lrbench.study.report.tuning import common_range, lr_trials, shortfalls
 from lrbench.study.runs import Runs
 
 MAX_STEPS = 4
+LEVEL = ("best", "equivalent", "identical", "not distinguishable")
+BEHIND = "behind, too few seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +64,11 @@ def recommend(outcome: Outcome, tuned: Analysis, runs: Runs) -> Recommendation:
             next_steps=("lower peak lrs (study.lrs=[...])",),
             command="",
         )
-    best = rows[0]["strategy"]
     areas = shortfalls(outcome.full, outcome.study.strategies)
-    level = _level_with_best(tuned)
+    level = _marked(tuned, *LEVEL)
     name = _safest(tuned, level, areas)
     setting = outcome.full.chosen[name]
-    sure = len(rows) > 1 and len(level) == 1 and _beats_all(tuned, best)
+    sure = len(_marked(tuned, "worse")) == len(rows) - 1 > 0
     steps = [*_next_steps(outcome, tuned, name, sure), *_references(outcome, tuned, runs)]
     steps += _untried(outcome)
     return Recommendation(
@@ -99,16 +100,10 @@ def _quoted(value: Any) -> str:
     return f"'{value}'" if isinstance(value, str) and " " in value else str(value)
 
 
-def _level_with_best(tuned: Analysis) -> list[str]:
-    """The best strategy and those that it was not shown to beat, by mean."""
-    marks = tuned.summary.set_index("strategy")["mark"]
-    return [name for name, mark in marks.items() if mark != "worse"]
-
-
-def _beats_all(tuned: Analysis, best: str) -> bool:
-    pairs = tuned.pairs[(tuned.pairs["a"] == best) | (tuned.pairs["b"] == best)]
-    found = pairs["a"].eq(best) & pairs["finding"].str.startswith("beats")
-    return len(pairs) > 0 and bool(found.all())
+def _marked(tuned: Analysis, *marks: str) -> list[str]:
+    """The strategies that stand so against the best, by mean."""
+    summary = tuned.summary
+    return [str(name) for name in summary.loc[summary["mark"].isin(marks), "strategy"]]
 
 
 def _safest(tuned: Analysis, level: Sequence[str], areas: Mapping[str, float]) -> str:
@@ -174,15 +169,18 @@ def _sentences(
     if pair["num_pairs"] < 2:
         yield f"One seed or none is shared with {runner_up}: this says nothing of other seeds."
         return
-    if len(level) == 1:
-        everyone = len(rows) > 2
-        others = "every other strategy, the" if everyone else "the"
-        yield (
-            f"It beats {others} runner-up {runner_up} by {points(pair['difference'])} points "
-            f"({_evidence(pair)})."
-        )
+    if len(level) > 1:
+        yield from _level_sentences(outcome, tuned, name, level, areas)
         return
-    yield from _level_sentences(outcome, tuned, name, level, areas)
+    everyone = "every other strategy, the" if len(rows) > 2 else "the"
+    lead = f"by {points(pair['difference'])} points ({_evidence(pair)})"
+    if behind := _marked(tuned, BEHIND):
+        yield (
+            f"It is ahead of {everyone} runner-up {runner_up} {lead}; "
+            f"{pair['num_pairs']} seeds are too few to be sure of {listed(behind)}."
+        )
+    else:
+        yield f"It beats {everyone} runner-up {runner_up} {lead}."
 
 
 def _evidence(pair: Mapping[str, Any]) -> str:
@@ -209,8 +207,12 @@ def _level_sentences(
     told = (
         f"equivalent within ± {margin:g} points" if same else "not distinguishable on these seeds"
     )
-    beaten = [n for n in rows.index if n not in level]
-    also = f" (sure only that {best} beats {listed(beaten)})" if beaten else ""
+    apart = []
+    if beaten := _marked(tuned, "worse"):
+        apart.append(f"sure only that {best} beats {listed(beaten)}")
+    if behind := _marked(tuned, BEHIND):
+        apart.append(f"{best} is ahead of {listed(behind)}, on too few seeds to be sure")
+    also = f" ({'; '.join(apart)})" if apart else ""
     yield f"It is no sure winner: {listed(list(level))} are {told}{also}."
     direction = "ahead of" if pair["difference"] >= 0 else "behind"
     yield (
@@ -219,31 +221,34 @@ def _level_sentences(
         if pair["difference"] or pair["finding"] != "identical"
         else f"Its accuracies equal those of {other}."
     )
-    if name != best or not math.isnan(areas[name]):
-        yield from _why(outcome, name, level, areas)
+    yield _why(outcome, name, level, areas)
 
 
-def _why(
-    outcome: Outcome, name: str, level: Sequence[str], areas: Mapping[str, float]
-) -> Iterator[str]:
+def _why(outcome: Outcome, name: str, level: Sequence[str], areas: Mapping[str, float]) -> str:
+    """Why `name` of all that are level with the best."""
+    if any(math.isnan(areas[other]) for other in level):
+        return f"On this evidence any of them will do; {name} is named for its mean."
     low, high = common_range(outcome.full, outcome.study.strategies)
-    others = {other: areas[other] for other in level if other != name}
-    lowest = all(areas[name] <= area for area in others.values())
-    told = listed([f"{other} {points(area)}" for other, area in others.items()])
-    seeds = len(outcome.study.tuning_seeds)
+    least = min(level, key=lambda other: areas[other])
+    others = [f"{other} {points(areas[other])}" for other in level if other != least]
     loses = (
-        f"over the peak lrs from {low:g} to {high:g} it loses {points(areas[name])} points of "
-        f"validation accuracy on average against its own best ({told}; {seeds} tuning seeds)"
+        f"over the peak lrs from {low:g} to {high:g} it loses {points(areas[least])} points of "
+        f"validation accuracy on average against its own best, {listed(others)} "
+        f"({len(outcome.study.tuning_seeds)} tuning seeds)"
     )
-    reason = "being the least sensitive to its lr" if lowest else "its mean"
-    yield f"Any of them is fine; {name} is named for {reason}: {loses}."
+    if least == name:
+        reason = f"for being the least sensitive to its peak lr: {loses}"
+    else:
+        reason = f"for its mean, though {least} is less sensitive to its peak lr: {loses}"
+    return f"On this evidence any of them will do; {name} is named {reason}."
 
 
 def _next_steps(outcome: Outcome, tuned: Analysis, name: str, sure: bool) -> Iterator[str]:
     edges = [n for n in outcome.study.strategies if _edge(outcome, n)]
     if edges:
-        told = listed([f"{n} ({_edge(outcome, n)} of the lrs tried)" for n in edges])
-        yield f"peak lrs beyond the grid, for at its edge was the best of {told}: study.lrs=[...]"
+        told = listed([f"{n} ({_edge(outcome, n)})" for n in edges])
+        more = outcome.study.max_extensions + 3
+        yield f"peak lrs beyond those tried, for {told}: study.max_extensions={more}"
     yield from _seeds(tuned, sure)
     diverged = int(tuned.summary.set_index("strategy").loc[name, "num_diverged"])
     if diverged:
@@ -258,12 +263,12 @@ def _untried(outcome: Outcome) -> Iterator[str]:
 
 
 def _edge(outcome: Outcome, name: str) -> str:
-    """``the highest`` or ``the lowest`` where the chosen lr is one, else nothing."""
+    """``best at the highest`` or ``... lowest`` where the chosen lr is one, else nothing."""
     lrs = [trial.setting.lr for trial in lr_trials(outcome.full.trials[name])]
     chosen = outcome.full.chosen[name].lr
     if len(lrs) < 2 or lrs[0] < chosen < lrs[-1]:
         return ""
-    return "the highest" if chosen >= lrs[-1] else "the lowest"
+    return "best at the highest" if chosen >= lrs[-1] else "best at the lowest"
 
 
 def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
@@ -276,6 +281,7 @@ def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
     ]
     if pairs.empty:
         return
+    others = [row["b"] if row["a"] == best else row["a"] for row in pairs.to_dict("records")]
     most = int(pairs["num_pairs"].max())
     tests = int(pairs["num_tests"].iloc[0]) or 1
     margin = tuned.settings.margin
@@ -293,7 +299,8 @@ def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
         yield f"nothing by way of seeds: more than {MANY_SEEDS:,} would be needed for {size}"
     elif max(needed) > most:
         yield (
-            f"more seeds: about {max(needed)} would resolve {size} between {best} and the rest: "
+            f"more seeds: about {max(needed)} would resolve {size} between {best} and "
+            f"{listed(others)}: "
             f"'study.final_seeds=range({max(needed)})'"
         )
 

@@ -18,6 +18,7 @@ from lrbench.study.report.tuning import common_range, shortfalls
 
 def tuning(outcome: Outcome, stage: Stage) -> Table:
     """One row per strategy and reference: what was chosen, and how much the choice matters."""
+    several = len(outcome.stages) > 1
     strategies = list(outcome.study.strategies)
     low, high = common_range(stage, strategies)
     areas = shortfalls(stage, strategies)
@@ -52,7 +53,9 @@ def tuning(outcome: Outcome, stage: Stage) -> Table:
         "log lr, divided by the range's width: what is lost on average by picking a peak lr there "
         "blindly. Expected from 1 trial: the mean over its trials. All trials: trials.csv."
     )
-    return Table("What was chosen", headers, tuple(rows), frozenset(), caption)
+    title = f"What was chosen, {stage.length}" if several else "What was chosen"
+    told = caption if stage is outcome.full else "As above."
+    return Table(title, headers, tuple(rows), frozenset(), told)
 
 
 def ranks(found: pd.DataFrame) -> Table:
@@ -86,4 +89,4 @@ def guide(verdicts: Sequence[ClaimVerdict]) -> Table:
         f"at least {fewest_pairs()} seeds) or, for the latter, equivalence within the margin; all "
         "else is \"can't tell\"."
     )  # fmt: skip
-    return Table("Four common claims", ("claim", "finding", "seeds"), rows, frozenset(), caption)
+    return Table("Findings", ("claim", "finding", "seeds"), rows, frozenset(), caption)

@@ -126,33 +126,25 @@ def gains_sentence(found: Sequence[Gain], default_lr: float) -> str:
         return (
             f"Tuning changed nothing: the default, lr={default_lr:g}, was best for every strategy."
         )
-    sure = [g for g in changed if g.test and g.test.above]
-    worse = [g for g in changed if g.test and g.test.below]
-    unsure = [g for g in changed if g not in sure and g not in worse]
+    gained = [g for g in changed if g.test and g.test.above]
+    cost = [g for g in changed if g.test and g.test.below]
+    unsure = [g.strategy for g in changed if g not in gained and g not in cost]
     parts = []
-    for words, group in (
-        ("it gained {}", sure),
-        ("it cost {}", worse),
-        ("nothing that can be told from seed noise for {}", unsure),
-    ):
-        if not group:
-            continue
-        names = [
-            g.strategy
-            if group is unsure
-            else f"{g.strategy} {points(abs(g.tuned - g.untuned))} points"
-            for g in group
-        ]
-        parts.append(words.format(claim.listed(names)))
+    for verb, group in (("gained", gained), ("cost", cost)):
+        if group:
+            each = [f"{gain.strategy} {points(abs(gain.tuned - gain.untuned))}" for gain in group]
+            parts.append(f"{verb} {claim.listed(each)}")
+    told = f"tuning {', and '.join(parts)} points of test accuracy" if parts else ""
+    if unsure:
+        nothing = f"what it brought {claim.listed(unsure)} cannot be told from seed noise"
+        told = f"{told}; {nothing}" if told else nothing.replace("it", "tuning", 1)
     order = _order(found, "untuned"), _order(found, "tuned")
     leader = (
         f"{order[0]} leads with and without it"
         if order[0] == order[1]
-        else f"at the shared lr={default_lr:g} {order[0]} has the highest mean, tuned {order[1]}"
+        else f"{order[0]} leads at the shared default, {order[1]} when tuned"
     )
-    return (
-        f"Against lr={default_lr:g} for all, tuning brought: {'; '.join(parts)}. By mean, {leader}."
-    )
+    return f"Against lr={default_lr:g} for all, {told}. By mean, {leader}."
 
 
 def _order(found: Sequence[Gain], key: str) -> str:
