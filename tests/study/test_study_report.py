@@ -365,7 +365,7 @@ def test_the_page_tells_everything_and_stands_alone(written: report.Report) -> N
     for verdict in written.guide:
         assert " ".join(verdict.sentences).replace("'", "&#39;") in text
     assert "15_epochs/final/cosine/lr=0.1,seed=7: out of memory" in text
-    assert "is of no lrbench run or an old one" in text
+    assert "result.json is damaged (" in text
     assert (
         text.index("Use onecycle") < text.index("The guide") < text.index("At the shared default")
     )
@@ -419,8 +419,7 @@ def test_the_terminal_gets_the_essence(written: report.Report) -> None:
 def test_what_an_earlier_report_drew_goes_and_a_users_picture_stays(
     outcome: Outcome, written: report.Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lrbench.study.report.SMALLER", ())
-    monkeypatch.setattr("lrbench.compare.plots.PICTURES", {})
+    monkeypatch.setattr("lrbench.compare.plots.draw", lambda *_: [])
     mine = written.folder / "plots" / "mine.png"
     mine.write_bytes(b"")
     full = replace(outcome, stages=(outcome.full,), study=study(
@@ -442,9 +441,9 @@ def test_a_study_without_any_finished_run_says_so(tmp_path: Path) -> None:
 
 
 def test_planted_nulls_are_rarely_called_differences_or_support() -> None:
-    """20 studies of equal strategies; scripts/null_studies.py has 200 and all claims."""
+    """8 studies of equal strategies; scripts/null_studies.py has 200 and all claims."""
     beats = supported = 0
-    for number in range(20):
+    for number in range(8):
 
         def world(point: Point, given: Mapping[str, str], number: int = number) -> Truth:
             noise = normal(number, point.seed, sd=0.004)
@@ -458,5 +457,5 @@ def test_planted_nulls_are_rarely_called_differences_or_support() -> None:
         found = guide.judge(outcome, runs_of(outcome, world))
         beats += tuned.pairs["finding"].str.startswith("beats").any()
         supported += any(verdict.finding == "supported" for verdict in found)
-    assert beats <= 3  # 1 expected at most; more than 3 has probability below 2 %
-    assert supported <= 3
+    assert beats <= 2  # 0.4 expected at most; more than 2 has probability below 1 %
+    assert supported <= 2

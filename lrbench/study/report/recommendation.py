@@ -23,7 +23,7 @@ from lrbench.study.report.tuning import common_range, lr_trials, shortfalls
 from lrbench.study.runs import Runs
 
 MAX_STEPS = 4
-LEVEL = ("best", "equivalent", "identical", "not distinguishable")
+LEVEL = ("equivalent", "identical", "not distinguishable")
 BEHIND = "behind, too few seeds"
 
 
@@ -65,7 +65,7 @@ def recommend(outcome: Outcome, tuned: Analysis, runs: Runs) -> Recommendation:
             command="",
         )
     areas = shortfalls(outcome.full, outcome.study.strategies)
-    level = _marked(tuned, *LEVEL)
+    level = [rows[0]["strategy"], *_marked(tuned, *LEVEL)]
     name = _safest(tuned, level, areas)
     setting = outcome.full.chosen[name]
     sure = len(_marked(tuned, "worse")) == len(rows) - 1 > 0

@@ -123,9 +123,7 @@ def gains_sentence(found: Sequence[Gain], default_lr: float) -> str:
     """What tuning changed, in one or two sentences."""
     changed = [gain for gain in found if gain.test]
     if not changed:
-        return (
-            f"Tuning changed nothing: the default, lr={default_lr:g}, was best for every strategy."
-        )
+        return f"Tuning changed nothing: the default lr={default_lr:g} was best for every strategy."
     gained = [g for g in changed if g.test and g.test.above]
     cost = [g for g in changed if g.test and g.test.below]
     unsure = [g.strategy for g in changed if g not in gained and g not in cost]
