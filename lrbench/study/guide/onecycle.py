@@ -81,6 +81,8 @@ def judge(outcome: Outcome, runs: Runs) -> ClaimVerdict:
         },
         margin,
     )
+    if all(test.num_seeds == 0 for test in tests.values()):
+        return claim.untold(CLAIM, "no two runs share a seed at a short budget", "runs that finish")
     least = min(test.num_seeds for test in tests.values())
     finding = claim.finding(tests)
     remedy = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from lrbench.compare.report import HTML, MARKDOWN, Section, csv, data_files, pag
 from lrbench.compare.tables import Table
 from lrbench.compare.verdict import verdict
 from lrbench.study import guide
-from lrbench.study.guide import ClaimVerdict
+from lrbench.study.guide import ClaimVerdict, claim
 from lrbench.study.protocol import Outcome, Point, Stage
 from lrbench.study.report import pictures, tables, tracks
 from lrbench.study.report.ranks import ranks
@@ -42,7 +42,8 @@ class Report:
             `smaller`, at the others.
         untuned: results of the same at the shared default lr, and what tuning changed, in tables.
         changed: the latter in words; empty where there is no untuned track.
-        tuning: tables and pictures of the trials, and `extensions`, how the grid grew.
+        grids: which peak lrs were tried, and how their grid grew.
+        tuning: tables and pictures of the trials.
         budgets: tables and pictures over budgets; empty where there is one.
         guide: a verdict on each claim, and `claims`, all of them in one table.
         missing: runs without a result, and why.
@@ -57,7 +58,7 @@ class Report:
     untuned: tuple[Table, ...]
     changed: str
     tuning: tuple[Table, ...]
-    extensions: tuple[str, ...]
+    grids: tuple[str, ...]
     tuning_pictures: tuple[Picture, ...]
     budgets: tuple[Table, ...]
     budget_pictures: tuple[Picture, ...]
@@ -117,11 +118,7 @@ def write(outcome: Outcome, missing: Mapping[Path, str]) -> Report:
         untuned=_untuned_tables(outcome, changed, untuned.get(full.share)),
         changed=tracks.gains_sentence(changed, outcome.default_lr) if changed else "",
         tuning=tuple(tables.tuning(outcome, stage) for stage in _largest_first(outcome)),
-        extensions=tuple(
-            f"{stage.length}: {words}" if len(outcome.stages) > 1 else words
-            for stage in _largest_first(outcome)
-            for words in stage.extensions
-        ),
+        grids=tuple(line for stage in _largest_first(outcome) for line in _grid(outcome, stage)),
         tuning_pictures=tuple(picture for picture in drawn if picture),
         budgets=(tables.ranks(ranks(tuned)),),
         budget_pictures=(heat_map,) if heat_map else (),
@@ -140,6 +137,16 @@ def write(outcome: Outcome, missing: Mapping[Path, str]) -> Report:
 
 def _largest_first(outcome: Outcome) -> list[Stage]:
     return sorted(outcome.stages, key=lambda stage: -stage.share)
+
+
+def _grid(outcome: Outcome, stage: Stage) -> Iterator[str]:
+    budget = f"{stage.length}: " if len(outcome.stages) > 1 else ""
+    if stage.grid:
+        lrs = ", ".join(f"{lr:g}" for lr in stage.grid)
+        seeds = len(outcome.study.tuning_seeds)
+        yield f"{budget}every strategy was tried at the peak lrs {lrs} on {claim.seeds(seeds)}"
+    for words in stage.extensions:
+        yield f"{budget}{words}"
 
 
 def _analyses(outcome: Outcome, runs: Runs, kind: str) -> dict[float, Analysis]:

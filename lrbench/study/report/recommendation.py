@@ -86,7 +86,7 @@ def command(outcome: Outcome, strategy: str, setting: Setting) -> str:
     own = {f"scheduler.{key}": value for key, value in setting.knobs.items()}
     words = [
         f"scheduler={strategy}",
-        f"optimizer.lr={setting.lr:g}",
+        f"optimizer.lr={setting.lr!r}",
         *(f"{key}={_quoted(value)}" for key, value in own.items()),
     ]
     if outcome.full.share < 1:
@@ -135,7 +135,7 @@ def _pair(tuned: Analysis, a: str, b: str) -> dict[str, Any]:
     low, high = row["difference_low"], row["difference_high"]
     return {
         **row, "a": a, "b": b, "difference": -row["difference"], "difference_low": -high,
-        "difference_high": -low, "finding": "not distinguishable",
+        "difference_high": -low,
     }  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def _level_sentences(
     yield (
         f"By mean it is {points(abs(pair['difference']))} points {direction} {other} "
         f"({_evidence(pair)})."
-        if pair["difference"] or pair["finding"] != "identical"
+        if not pair["identical"]
         else f"Its accuracies equal those of {other}."
     )
     yield _why(outcome, name, level, areas)
@@ -230,17 +230,19 @@ def _why(outcome: Outcome, name: str, level: Sequence[str], areas: Mapping[str, 
         return f"On this evidence any of them will do; {name} is named for its mean."
     low, high = common_range(outcome.full, outcome.study.strategies)
     least = min(level, key=lambda other: areas[other])
-    others = [f"{other} {points(areas[other])}" for other in level if other != least]
-    loses = (
-        f"over the peak lrs from {low:g} to {high:g} it loses {points(areas[least])} points of "
-        f"validation accuracy on average against its own best, {listed(others)} "
-        f"({len(outcome.study.tuning_seeds)} tuning seeds)"
-    )
-    if least == name:
-        reason = f"for being the least sensitive to its peak lr: {loses}"
+    if name == least:
+        reason = "for being the least sensitive to its peak lr"
+    elif name == level[0]:
+        reason = f"for its mean, though {least} is less sensitive to its peak lr"
     else:
-        reason = f"for its mean, though {least} is less sensitive to its peak lr: {loses}"
-    return f"On this evidence any of them will do; {name} is named {reason}."
+        reason = "for being the least sensitive to its peak lr of those close to the best mean"
+    others = [f"{other} {points(areas[other])}" for other in level if other != name]
+    return (
+        f"On this evidence any of them will do; {name} is named {reason}: over the peak lrs from "
+        f"{low:g} to {high:g} it loses {points(areas[name])} points of validation accuracy on "
+        f"average against its own best, {listed(others)} "
+        f"({len(outcome.study.tuning_seeds)} tuning seeds)."
+    )
 
 
 def _next_steps(outcome: Outcome, tuned: Analysis, name: str, sure: bool) -> Iterator[str]:
@@ -252,7 +254,7 @@ def _next_steps(outcome: Outcome, tuned: Analysis, name: str, sure: bool) -> Ite
     yield from _seeds(tuned, sure)
     diverged = int(tuned.summary.set_index("strategy").loc[name, "num_diverged"])
     if diverged:
-        yield f"a lower peak lr or a warmup, for {diverged} of its final runs diverged"
+        yield f"a lower peak lr or a warmup, for {diverged} of {name}'s final runs diverged"
 
 
 def _untried(outcome: Outcome) -> Iterator[str]:
@@ -296,12 +298,11 @@ def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
             f"'study.final_seeds=range({fewest})'"
         )
     elif max(needed) > MANY_SEEDS:
-        yield f"nothing by way of seeds: more than {MANY_SEEDS:,} would be needed for {size}"
+        yield f"not more seeds: over {MANY_SEEDS:,} would be needed to resolve {size}"
     elif max(needed) > most:
         yield (
             f"more seeds: about {max(needed)} would resolve {size} between {best} and "
-            f"{listed(others)}: "
-            f"'study.final_seeds=range({max(needed)})'"
+            f"{listed(others)}: 'study.final_seeds=range({max(needed)})'"
         )
 
 
