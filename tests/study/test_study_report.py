@@ -140,6 +140,15 @@ def test_five_seeds_are_too_few_to_be_sure_of_a_lead() -> None:
     ) in found.next_steps
 
 
+def test_two_seeds_are_exploratory_and_no_reason_to_leave_the_best_mean() -> None:
+    slope = {"cosine": 0.02, "warmup_decay": 0.001, "onecycle": 0.02, "plateau": 0.02}
+    world = world_of(LEVEL, slope=slope, sd=0.02)
+    found, outcome = recommended(world, study(guide=None, final_seeds=[0, 1]))
+    assert found.strategy == analysed(outcome, world).summary["strategy"].iloc[0] != "warmup_decay"
+    assert "Exploratory: 2 paired seeds are too few for a conclusion." in found.paragraph
+    assert "is named for its mean, though warmup_decay is less sensitive" in found.paragraph
+
+
 def test_one_seed_and_one_strategy_claim_nothing() -> None:
     one, _ = recommended(world_of(LEVEL), study(guide=None, final_seeds=[0]))
     assert "this says nothing of other seeds" in one.paragraph

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrbench.compare.analysis import Analysis
+from lrbench.compare.report import count
 from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, seeds_to_resolve, smallest_p
 from lrbench.compare.verdict import MANY_SEEDS, p_value, percent, points, span
 from lrbench.study.guide.claim import by_seed, listed
@@ -116,8 +117,9 @@ def _safest(tuned: Analysis, level: Sequence[str], areas: Mapping[str, float]) -
     near = [best]
     for name in level[1:]:
         pair = _pair(tuned, best, name)
-        error = pair["difference_sd"] / math.sqrt(pair["num_pairs"]) if pair["num_pairs"] else 0.0
-        allowed = max(tuned.settings.margin, 0.0 if math.isnan(error) else error)
+        allowed = tuned.settings.margin
+        if pair["num_pairs"] >= ENOUGH_SEEDS:  # from fewer there is no standard error to speak of
+            allowed = max(allowed, pair["difference_sd"] / math.sqrt(pair["num_pairs"]))
         steady = rows.loc[name, "num_diverged"] <= rows.loc[best, "num_diverged"]
         if steady and abs(pair["difference"]) <= allowed:
             near.append(name)
@@ -169,6 +171,8 @@ def _sentences(
     if pair["num_pairs"] < 2:
         yield f"One seed or none is shared with {runner_up}: this says nothing of other seeds."
         return
+    if pair["num_pairs"] < ENOUGH_SEEDS:
+        yield f"Exploratory: {pair['num_pairs']} paired seeds are too few for a conclusion."
     if len(level) > 1:
         yield from _level_sentences(outcome, tuned, name, level, areas)
         return
@@ -241,7 +245,7 @@ def _why(outcome: Outcome, name: str, level: Sequence[str], areas: Mapping[str, 
         f"On this evidence any of them will do; {name} is named {reason}: over the peak lrs from "
         f"{low:g} to {high:g} it loses {points(areas[name])} points of validation accuracy on "
         f"average against its own best, {listed(others)} "
-        f"({len(outcome.study.tuning_seeds)} tuning seeds)."
+        f"({count(len(outcome.study.tuning_seeds), 'tuning seed', 'tuning seeds')})."
     )
 
 
