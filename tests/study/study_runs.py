@@ -265,12 +265,14 @@ def _trial(world: World, setting: Setting, points: list[Point]) -> Trial:
     )
 
 
-def runs_of(outcome: Outcome, world: World) -> dict[Path, Run]:
-    """The runs of the stages on the final seeds, and those that the guide asks for."""
+def runs_of(
+    outcome: Outcome, world: World, claims: Iterable[Any] = guide.CLAIMS
+) -> dict[Path, Run]:
+    """The runs of the stages on the final seeds, and those that the guide's `claims` ask for."""
     points = [point for stage in outcome.stages for point in fresh(stage)]
     runs = {point.folder: run_of(point, world, outcome.folder) for point in points}
     if outcome.study.guide is not None:
-        for module in guide.CLAIMS:
+        for module in claims:
             for point in module.points_of(outcome, runs):
                 runs[point.folder] = run_of(point, world, outcome.folder)
     return runs

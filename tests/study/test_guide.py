@@ -32,7 +32,7 @@ def normal(*address: object, sd: float = 0.002) -> float:
 def judged(claim: Any, world: World, settings: Study | None = None, **more: Any) -> ClaimVerdict:
     """The verdict of one claim's module on a study in `world`."""
     outcome = imagine(FOLDER, world, settings, lrs=(0.1,), **more)
-    verdict = claim.judge(outcome, runs_of(outcome, world))
+    verdict = claim.judge(outcome, runs_of(outcome, world, [claim]))
     assert isinstance(verdict, ClaimVerdict)
     return verdict
 
@@ -122,7 +122,7 @@ def warm_world(effect: dict[str, float], sd: float = 0.1) -> World:
 def test_warmup_runs_are_those_of_the_plan() -> None:
     world = warm_world({"resnet8": 0, "resnet20": 0})
     outcome = imagine(FOLDER, world, lrs=(0.2,), overrides=("model=resnet8", "seed=1"))
-    points = warmup.points_of(outcome, runs_of(outcome, world))
+    points = warmup.points_of(outcome, runs_of(outcome, world, []))
     guide = outcome.study.guide
     assert guide is not None
     assert len(points) == 2 * len(guide.warmup_lr_factors) * 2 * len(guide.warmup_seeds)
@@ -175,7 +175,7 @@ def test_divergences_without_warmup_count_as_the_largest_norm() -> None:
 
     found = judged(warmup, world)
     assert found.finding == SUPPORTED
-    assert "0 of 42 runs with warmup diverged and 7 of 42 runs without" in found.sentences[0]
+    assert "0 of 42 runs with it diverged and 7 of 42 runs without it" in found.sentences[0]
     row = next(row for row in found.tables[0].rows if row[0] == "resnet20, lr 1.6")
     assert row[2] == "7 / 0"
     assert row[3].startswith("– / ")
@@ -205,7 +205,7 @@ def test_without_cosine_the_best_strategy_without_a_warmup_is_run() -> None:
 
     settings = study(strategies=["plateau", "onecycle", "warmup_decay"])
     outcome = imagine(FOLDER, world, settings)
-    runs = runs_of(outcome, world)
+    runs = runs_of(outcome, world, [])
     for point in outcome.full.final["warmup_decay"]:
         config = {**runs[point.folder].config, "scheduler.warmup": "5%"}
         runs[point.folder] = replace(runs[point.folder], config=config)
@@ -334,7 +334,7 @@ def test_a_plateau_that_never_fired_is_told_plainly() -> None:
 def test_the_run_without_a_cut_holds_the_factor_before_it() -> None:
     world = cut_world(0.01, cuts=(40, 70))
     outcome = imagine(FOLDER, world, study(guide__max_cuts=2, guide__cut_seeds=2), lrs=(0.1,))
-    runs = runs_of(outcome, world)
+    runs = runs_of(outcome, world, [])
     points = plateau.points_of(outcome, runs)
     assert [keys(point)["scheduler.min_factor"] for point in points] == ["1.0", "0.1"] * 2
     assert [point.seed for point in points] == [0, 0, 1, 1]

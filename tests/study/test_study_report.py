@@ -64,7 +64,7 @@ def world_of(
 
 def analysed(outcome: Outcome, world: World) -> Analysis:
     found = tracks.track(
-        outcome, outcome.full, outcome.full.final, runs_of(outcome, world), "tuned"
+        outcome, outcome.full, outcome.full.final, runs_of(outcome, world, []), "tuned"
     )
     assert found is not None
     return found
@@ -74,7 +74,7 @@ def recommended(
     world: World, settings: Study | None = None, **more: Any
 ) -> tuple[Recommendation, Outcome]:
     outcome = imagine(FOLDER, world, settings or study(guide=None), **more)
-    runs = runs_of(outcome, world)
+    runs = runs_of(outcome, world, [])
     return recommend(outcome, analysed(outcome, world), runs), outcome
 
 
@@ -440,7 +440,7 @@ def test_what_an_earlier_report_drew_goes_and_a_users_picture_stays(
         "mine", "lr_sensitivity", "expected_best",
     }  # fmt: skip
     assert again.guide == ()
-    assert "The guide" not in (written.folder / "report.html").read_text()
+    assert "uide" not in (written.folder / "report.html").read_text()
 
 
 def test_a_study_without_any_finished_run_says_so(tmp_path: Path) -> None:
@@ -450,9 +450,9 @@ def test_a_study_without_any_finished_run_says_so(tmp_path: Path) -> None:
 
 
 def test_planted_nulls_are_rarely_called_differences_or_support() -> None:
-    """8 studies of equal strategies; scripts/null_studies.py has 200 and all claims."""
+    """5 studies of equal strategies; scripts/null_studies.py has 200 and all claims."""
     beats = supported = 0
-    for number in range(8):
+    for number in range(5):
 
         def world(point: Point, given: Mapping[str, str], number: int = number) -> Truth:
             noise = normal(number, point.seed, sd=0.004)
@@ -466,5 +466,5 @@ def test_planted_nulls_are_rarely_called_differences_or_support() -> None:
         found = guide.judge(outcome, runs_of(outcome, world))
         beats += tuned.pairs["finding"].str.startswith("beats").any()
         supported += any(verdict.finding == "supported" for verdict in found)
-    assert beats <= 2  # 0.4 expected at most; more than 2 has probability below 1 %
-    assert supported <= 2
+    assert beats <= 1  # 0.25 expected at most; more than 1 has probability below 2.5 %
+    assert supported <= 1

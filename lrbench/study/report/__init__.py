@@ -209,26 +209,31 @@ def _write_files(
     runs: Runs,
 ) -> list[Path]:
     page, text = pages("lrbench.study.report", "lrbench.compare")
-    claims = pd.DataFrame(
-        {
-            "claim": v.claim,
-            "finding": v.finding,
-            "num_seeds": v.num_seeds,
-            "sentences": " ".join(v.sentences),
-            "remedy": v.remedy,
-        }
-        for v in report.guide
-    )
     sections = [report.tuned, *report.smaller, *untold]
     contents = {
         HTML: page("study.html.j2", report=report),
         MARKDOWN: text("study.md.j2", report=report),
         **data_files(sections, report.missing, report.notes),
         "trials.csv": csv(trials_table(outcome.stages)),
-        "guide.csv": csv(claims),
-        "guide_runs.csv": csv(_guide_runs(outcome, own, runs)),
     }
+    if report.guide:
+        contents["guide.csv"] = csv(_claims(report.guide))
+        contents["guide_runs.csv"] = csv(_guide_runs(outcome, own, runs))
     return write_files(contents, report.folder)
+
+
+def _claims(verdicts: Sequence[ClaimVerdict]) -> pd.DataFrame:
+    """One row per claim."""
+    return pd.DataFrame(
+        {
+            "claim": verdict.claim,
+            "finding": verdict.finding,
+            "num_seeds": verdict.num_seeds,
+            "sentences": " ".join(verdict.sentences),
+            "remedy": verdict.remedy,
+        }
+        for verdict in verdicts
+    )
 
 
 def _guide_runs(outcome: Outcome, own: Sequence[Point], runs: Runs) -> pd.DataFrame:
