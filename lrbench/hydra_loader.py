@@ -76,9 +76,9 @@ class Loader(ConfigLoaderImpl):
             return super().load_configuration(config_name, overrides, *how)
         except (HydraException, OmegaConfBaseException, OSError):
             raise
-        except Exception as error:  # Hydra does not foresee a list as the name of a choice
+        except Exception as error:  # damaged YAML, and what Hydra does not foresee
             words = " ".join(o for o in overrides if not o.startswith("hydra"))
-            reason = f"{type(error).__name__}: {error}"
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ConfigError(f"{words} cannot be composed ({reason})") from error
 
     def get_group_options(

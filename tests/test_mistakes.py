@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -240,6 +241,52 @@ def test_a_sweeps_wrong_runs_fail_alone_and_say_why(
     assert "lr=-1,seed=0  failed  optimizer.lr=-1.0 must be above 0 and finite" in said
     assert "lr=0.1,seed=1.5  failed  seed=1.5 must be a whole number" in said
     assert "Traceback" not in said
+
+
+TARGET = "_target_: lrbench.scheduler.Constant\n"
+FILES = [
+    ("a: [1\n", r"scheduler=mine cannot be composed \(ParserError: .*mine\.yaml\", line 2"),
+    ("\tx", r"scheduler=mine cannot be composed \(ScannerError: .*mine\.yaml\", line 1"),
+    ("- 1\n", r"scheduler=\[1\] has no _target_"),
+    ("", r"scheduler=\{\} has no _target_"),
+    ("text", r"scheduler=\{'text': None\} has no _target_"),
+    (b"\xff\xfe\x00", r"scheduler=mine cannot be composed \(UnicodeDecodeError: 'utf-8' codec"),
+    (TARGET + TARGET, r"scheduler=mine cannot be composed \(ConstructorError: .*duplicate key"),
+    (TARGET, r"scheduler\.warmup has no value: write scheduler\.warmup=\.\.\."),
+    (TARGET + "warmup: ${nothing}\n", r"scheduler\.warmup: Interpolation key 'nothing' not found"),
+    (TARGET + "warmup: ${scheduler.warmup}\n", r"scheduler\.warmup: Recursive interpolation det"),
+    (TARGET + "warmup: !!python/name:os.system x\n", r"scheduler=mine cannot be composed \(Constr"),
+    ("defaults: 3\n", r"scheduler=mine cannot be composed \(ValueError: Invalid defaults list"),
+    ("defaults: [none]\n", r"In 'scheduler/mine': Could not load 'scheduler/none'\."),
+    ("# @package _global_\nsceduler: 5\n", r"sceduler=5 is not a key \(.*did you mean scheduler\?"),
+]
+
+
+@pytest.mark.parametrize(("content", "expected"), FILES, ids=range(len(FILES)))
+def test_wrong_files(refused: Command, tmp_path: Path, content: str | bytes, expected: str) -> None:
+    path = tmp_path / "conf" / "scheduler" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    line = refused("--config-dir", "conf", "scheduler=mine")
+    assert re.match(expected, line), line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["optimizer.lr=-1"], "lrbench: optimizer.lr=-1.0 must be above 0 and finite\n"),
+        (["-m", "seed=1,2", "scheduler=cosin"], "lrbench: scheduler=cosin: no such scheduler; did"),
+    ],
+)
+def test_a_process_says_one_line_and_exits_with_1(
+    tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    command = [sys.executable, "-m", "lrbench", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(expected)
+    assert done.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.rglob("*")} <= {"outputs"}
 
 
 def test_every_choice_of_a_group_is_a_whole_one(
