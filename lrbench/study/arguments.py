@@ -36,7 +36,8 @@ Keys of the study itself:
                         or as many trials of Optuna's (for larger spaces), hopeless ones cut short
   dry_run=true          print the plan (runs, updates, time) and train nothing but a short probe
 
-Options: --config-dir DIR (also choose from your own config files), --help.
+Options: --config-dir DIR (also choose from your own config files), --help; trust=MODULE or
+trust=[MODULE,MODULE] allows those files to name code of yours.
 HYDRA_FULL_ERROR=1 shows the traceback behind an error."""
 
 OWN_KEYS = ("study", "tuner", "dry_run")

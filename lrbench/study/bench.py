@@ -50,6 +50,8 @@ class Bench:
         """
         points = list({point.folder: point for point in points}.values())
         new = [point for point in points if not self.known(point)]
+        if not points:
+            return
         done = len(points) - len(new)
         say(
             f"{title}: {counted(len(points), 'run')}"
@@ -57,8 +59,8 @@ class Bench:
         )
         if new:
             self._launch(points, new, title)
-        if points and not any(point.folder in self.results for point in points):
-            first = next(iter(self.missing[p.folder] for p in points if p.folder in self.missing))
+        if not any(point.folder in self.results for point in points):
+            first = next(self.missing[p.folder] for p in points if p.folder in self.missing)
             raise StudyError(f"{title}: every run failed, the first one with: {first}")
 
     def known(self, point: Point) -> bool:
