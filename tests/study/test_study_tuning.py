@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from study_runs import study
@@ -121,6 +122,8 @@ def test_given_lrs_are_tried_and_grow_by_the_ratio_at_their_end() -> None:
     tuned = tune.tune(two(lrs=[0.03, 0.01]), 0.5, Maker(peak_at(cosine=0.09, onecycle=0.03)))
     assert tuned.grid == (0.01, 0.03, 0.09, 0.27)
     assert tuned.chosen["cosine"].lr == 0.09
+    tuned = tune.tune(two(lrs=[0.03, 0.01]), 0.5, Maker(peak_at(cosine=0.01, onecycle=0.01)))
+    assert tuned.grid == (0.00333333, 0.01, 0.03)
 
 
 def test_divergence_counts_as_guessing() -> None:
@@ -171,6 +174,8 @@ def test_knob_trials_are_equally_many_with_and_without_knobs() -> None:
     # 0.2 √2, 0.2 / √2, 0.2 · 2^¼, 0.2 / 2^¼
     assert lrs_of(onecycle) == [0.282843, 0.141421, 0.237841, 0.168179]
     assert [len(batch) for batch in maker.batches] == [10, 8]
+    (fine,) = tune.knob_settings(two(knob_trials=1), "step", 0.1, [0.1, 0.141421])
+    assert fine == Setting(lr=0.0707107)  # 0.1 √2 was tried already
 
 
 def test_of_too_many_knob_values_the_same_few_are_drawn_every_time() -> None:
@@ -210,6 +215,9 @@ class TestOptuna:
         assert {len(trials) for trials in tuned.trials.values()} == {16}
         assert 0.05 / 1.5 < tuned.chosen["cosine"].lr < 0.05 * 1.5
         assert 0.7 / 1.5 < tuned.chosen["onecycle"].lr < 0.7 * 1.5
+        for name, lr in (("cosine", 0.05), ("onecycle", 0.7)):
+            away = [abs(math.log2(tried / lr)) for tried in lrs_of(tuned.trials[name])]
+            assert fmean(away[8:]) < fmean(away[:8])  # half are drawn at random, half near the best
         assert tuned.grid == tuned.extensions == ()
         assert tuned.trials["cosine"][0].setting == Setting(lr=0.1)  # the default is one of them
 
