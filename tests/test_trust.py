@@ -284,11 +284,13 @@ def test_a_group_file_from_someone_else_reaches_hydra_no_better(run: Command, ho
     assert not (home / "exploded").exists()
 
 
-def test_an_experiment_may_name_folders_and_a_sweep(run: Command, home: Path) -> None:
+def test_an_experiment_may_name_folders_and_a_sweep(
+    run: Command, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = "hydra: {mode: MULTIRUN, sweep: {dir: s}, sweeper: {params: {seed: '3,4'}}}"
     file(home / "conf" / "experiment" / "mine.yaml", f"# @package _global_\n{text}\n")
-    assert run("--config-dir", "conf", "experiment=mine", *SHORT) == ""
-    assert len(list(home.rglob("result.json"))) == 2
+    assert run("--config-dir", "conf", "experiment=mine", "--cfg", "hydra") == ""
+    assert "seed: 3,4" in capsys.readouterr().out
 
 
 def test_hydra_settings_of_trusted_files(run: Command, home: Path) -> None:
