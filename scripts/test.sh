@@ -9,4 +9,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/venv.sh" dev
 "$PYTHON" -m mypy
 # One thread a process: two workers with two threads each would fight over two cores.
 export OMP_NUM_THREADS=1
-exec "$PYTHON" -m pytest --numprocesses auto "$@"
+# worksteal keeps a file's tests together, which share what was costly to set up.
+exec "$PYTHON" -m pytest --numprocesses auto --dist worksteal "$@"

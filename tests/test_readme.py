@@ -55,12 +55,14 @@ def test_command(command: str, tmp_path: Path) -> None:
         run(f"{command} trainer.length='2 steps' model=mlp 'seed=range(1)'", tmp_path)
     elif "preview" not in command and any(word in command for word in NEEDS_DATA):
         assert "_target_: lrbench.trainer.Trainer" in run(f"{command} --cfg job", tmp_path)
+    elif command.startswith("python -m lrbench ") and "--help" not in command:
+        run(f"{command} trainer.length='2 epochs'", tmp_path)  # whole runs: tests/test_main.py
     else:
         run(command, tmp_path)
 
 
 def test_the_examples_of_ones_own_train(tmp_path: Path) -> None:
-    """The files of "Add your own", two each, and the commands, as they stand."""
+    """The files of "Add your own", two each, as they stand, and the commands."""
     written = 0
     for _, block in BLOCKS:
         named = re.match(r"# (my_\S+)\n", block)
@@ -70,8 +72,9 @@ def test_the_examples_of_ones_own_train(tmp_path: Path) -> None:
             written += 1
     assert written == 6
     commands = re.findall(r"^python -m lrbench --config-dir .*$", README, re.MULTILINE)
-    schedule, model_and_dataset = (run(command, tmp_path) for command in commands)
-    assert "square root 300" in schedule
+    length = "trainer.length='2 epochs'"
+    schedule, model_and_dataset = (run(f"{command} {length}", tmp_path) for command in commands)
+    assert "square root 40" in schedule
     # of sizes that nobody has told
     overrides = ["--config-dir", "my_conf", "dataset=stripes", "trust=my_datasets"]
     preview = subprocess.run(

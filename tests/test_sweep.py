@@ -62,30 +62,33 @@ def test_a_sweep_tells_each_run_and_ends_in_a_comparison(basic: tuple[Path, str]
     assert list((folder / "plots").glob("*.png"))
 
 
-def same_runs(folder: Path, other: Path) -> None:
-    assert names(folder) == names(other)
+TWO = ["-m", "scheduler=cosine,onecycle", "seed=0", *QUICK]  # of FOUR: each costs a process
+
+
+def same_two_runs(folder: Path, four: Path) -> None:
+    assert names(folder) == ["cosine/seed=0", "onecycle/seed=0"]
     for name in names(folder):
-        assert history(folder / name) == history(other / name), name
+        assert history(folder / name) == history(four / name), name
 
 
 def test_joblib_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    said = lrbench(*FOUR, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
+    said = lrbench(*TWO, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
     assert "cosine/seed=0  completed" in said
     assert "report  sweep/report.html" in said
-    same_runs(basic[0], tmp_path / "sweep")
+    same_two_runs(tmp_path / "sweep", basic[0])
 
 
 def test_submitit_on_this_machine_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    lrbench(*FOUR, "hydra/launcher=submitit_local", cwd=tmp_path)
-    same_runs(basic[0], tmp_path / "sweep")
+    lrbench(*TWO, "hydra/launcher=submitit_local", cwd=tmp_path)
+    same_two_runs(tmp_path / "sweep", basic[0])
 
 
 def test_ray_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
-    lrbench(*FOUR, "hydra/launcher=ray", cwd=tmp_path)
-    same_runs(basic[0], tmp_path / "sweep")
+    lrbench(*TWO, "hydra/launcher=ray", cwd=tmp_path)
+    same_two_runs(tmp_path / "sweep", basic[0])
 
 
 def test_slurm_gets_one_array_of_all_jobs(tmp_path: Path) -> None:
@@ -108,42 +111,48 @@ def test_slurm_gets_one_array_of_all_jobs(tmp_path: Path) -> None:
     assert "#SBATCH --job-name=lrbench" in script
 
 
-def test_failures_are_told_and_stop_nothing(tmp_path: Path) -> None:
-    arguments = ["-m", "scheduler=cosine", "optimizer.lr=0.1,1e30", "trainer.batch_size=64,5000"]
-    said = lrbench(*arguments, *QUICK, cwd=tmp_path, code=1)
+FAILING = ["-m", "scheduler=cosine", "optimizer.lr=0.1,1e30", "trainer.batch_size=64,5000", *QUICK]
+GOOD = "cosine/lr=0.1,batch_size=64,seed=0"
+DIVERGED = "cosine/lr=1e+30,batch_size=64,seed=0"
+FAILED = "cosine/lr=0.1,batch_size=5000,seed=0"
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A sweep of which one run completes: its folder, and what it printed."""
+    cwd = tmp_path_factory.mktemp("failing")
+    return cwd / "sweep", lrbench(*FAILING, cwd=cwd, code=1)
+
+
+def test_failures_are_told_and_stop_nothing(failing: tuple[Path, str]) -> None:
+    folder, said = failing
     assert "lrbench: 3 of the sweep's runs did not complete" in said
-    diverged = r"^cosine/lr=1e\+30,batch_size=64,seed=0  diverged: at update \d, lr "
-    assert re.search(diverged, said, re.MULTILINE)
-    failed = "cosine/lr=0.1,batch_size=5000,seed=0"
-    assert f"{failed}  failed: trainer.batch_size=5000 must be between 1 and the number" in said
-    assert "cosine/lr=0.1,batch_size=64,seed=0  completed" in said
-    report = (tmp_path / "sweep" / "report.md").read_text()
+    assert re.search(rf"^{re.escape(DIVERGED)}  diverged: at update \d, lr ", said, re.MULTILINE)
+    assert f"{FAILED}  failed: trainer.batch_size=5000 must be between 1 and the number" in said
+    assert f"{GOOD}  completed" in said
+    report = (folder / "report.md").read_text()
     assert "batch_size=5000" in report
     assert "must be between 1 and the number of training images" in report
 
 
-def test_rerun_failed_trains_the_diverged_again_and_nothing_else(tmp_path: Path) -> None:
-    arguments = ["-m", "scheduler=cosine", "optimizer.lr=0.1,1e30", *QUICK]
-    lrbench(*arguments, cwd=tmp_path, code=1)
-    folder = tmp_path / "sweep" / "cosine"
-    good, bad = folder / "lr=0.1,seed=0", folder / "lr=1e+30,seed=0"
-    times = [(f / "result.json").stat().st_mtime_ns for f in (good, bad)]
-    lrbench(*arguments, "rerun=failed", cwd=tmp_path, code=1)
-    again = [(f / "result.json").stat().st_mtime_ns for f in (good, bad)]
-    assert again[0] == times[0]
-    assert again[1] > times[1]
+def test_rerun_failed_trains_all_but_the_completed_again(failing: tuple[Path, str]) -> None:
+    folder, _ = failing
+
+    def times() -> list[int]:
+        return [(folder / name / "result.json").stat().st_mtime_ns for name in (GOOD, DIVERGED)]
+
+    before = times()
+    said = lrbench(*FAILING, "rerun=failed", cwd=folder.parent, code=1)
+    assert times()[0] == before[0]
+    assert times()[1] > before[1]
+    assert f"{FAILED}  failed: trainer.batch_size=5000" in said
 
 
 def test_a_sweep_that_is_cut_and_repeated_equals_one_that_was_not(tmp_path: Path) -> None:
-    slow = [
-        "-m",
-        "scheduler=cosine",
-        "seed=0,1",
-        *QUICK,
-        "trainer.length=40 epochs",
-    ]  # a run outlasts the watch's interval by far
-    lrbench(*slow, "hydra.sweep.dir=whole", cwd=tmp_path)
-    command = [sys.executable, "-m", "lrbench", *slow]
+    long = ["model=mlp", "trainer.length=40 epochs"]  # a run outlasts the watch's interval by far
+    lrbench(*long, "scheduler=cosine", "seed=1", "hydra.run.dir=whole", cwd=tmp_path)
+    sweep = ["-m", "scheduler=cosine", "seed=0,1", *long, "hydra.sweep.dir=sweep"]
+    command = [sys.executable, "-m", "lrbench", *sweep]
     process = subprocess.Popen(command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
@@ -153,14 +162,13 @@ def test_a_sweep_that_is_cut_and_repeated_equals_one_that_was_not(tmp_path: Path
     said, _ = process.communicate()
     assert process.returncode == 130
     assert "interrupted: the same command goes on with what is missing" in said
-    done = names(tmp_path / "sweep")
-    assert done == ["cosine/seed=0"]
-    times = {n: (tmp_path / "sweep" / n / "result.json").stat().st_mtime_ns for n in done}
-    said = lrbench(*slow, cwd=tmp_path)
-    assert f"{len(done)} runs are done already in sweep" in said
-    for name, modified in times.items():
-        assert (tmp_path / "sweep" / name / "result.json").stat().st_mtime_ns == modified
-    same_runs(tmp_path / "whole", tmp_path / "sweep")
+    assert names(tmp_path / "sweep") == ["cosine/seed=0"]
+    done, cut = (tmp_path / "sweep" / "cosine" / f"seed={seed}" for seed in (0, 1))
+    modified = (done / "result.json").stat().st_mtime_ns
+    said = lrbench(*sweep, cwd=tmp_path)
+    assert "1 runs are done already in sweep" in said
+    assert (done / "result.json").stat().st_mtime_ns == modified
+    assert history(cut) == history(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(

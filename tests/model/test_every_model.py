@@ -20,6 +20,7 @@ from lrbench.optimizer import Optimizer
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 SMALL = [n for n in NAMES if n not in ("resnet44", "resnet56", "resnet110", "wrn_28_10")]
+SLIM = {"wrn_28_10": {"widen_factor": 2}}  # all its layers without its 36 million weights
 SHAPES = [(1, 8), (1, 28), (3, 32)]  # digits, MNIST, CIFAR
 
 
@@ -81,7 +82,7 @@ def test_logits_for_each_shape_of_image(name: str, in_channels: int, image_size:
         with pytest.raises(ValueError, match=r"^image_size=8 is too small for LeNet.*model=mlp"):
             model(name, in_channels, image_size)
         return
-    network = model(name, in_channels, image_size, num_classes=7).eval()
+    network = model(name, in_channels, image_size, num_classes=7, **SLIM.get(name, {})).eval()
     with torch.no_grad():
         logits = network(torch.randn(2, in_channels, image_size, image_size))
     assert logits.shape == (2, 7)
@@ -91,7 +92,7 @@ def test_logits_for_each_shape_of_image(name: str, in_channels: int, image_size:
 @pytest.mark.parametrize("name", NAMES)
 def test_one_update_changes_every_weight(name: str) -> None:
     size = size_for(name)
-    network = model(name, 1, size).train()
+    network = model(name, 1, size, **SLIM.get(name, {})).train()
     spec = build(OmegaConf.load(CONF / "optimizer" / "sgd.yaml"), "optimizer")
     assert isinstance(spec, Optimizer)
     optimizer = spec.build(network)

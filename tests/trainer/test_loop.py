@@ -1,6 +1,8 @@
 """The loop trains as its oracles do, and a cut run ends as if it had never been cut."""
 
+import functools
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from lrbench.trainer.evaluate import evaluate
-from lrbench.trainer.loop import Diverged, Interrupted
+from lrbench.trainer.loop import Diverged, Interrupted, Loop
 
 SCHEDULERS = ["constant", "cosine", "cosine_restarts", "onecycle", "plateau", "warmup_decay"]
 EAGER_PLATEAU = ["scheduler.patience=0", "scheduler.threshold=0.2", "scheduler.cut_factor=0.5"]
@@ -24,14 +26,29 @@ def weights(loop: Any) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in loop.model.state_dict().items()}
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Loop, Any, Path]]:
+    """Runs the loop of some overrides whole, once: itself, what it returned, its folder."""
+
+    @functools.cache
+    def whole(*overrides: str) -> tuple[Loop, Any, Path]:
+        folder = tmp_path_factory.mktemp("undisturbed")
+        loop = new_loop(*overrides)
+        return loop, run(loop, folder, Saved()), folder
+
+    return whole
+
+
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("polls", [3, 17, 21, 39])  # in an update, in an evaluation, near the end
-def test_a_resumed_run_is_bit_identical(tmp_path: Path, scheduler: str, polls: int) -> None:
-    overrides = [f"scheduler={scheduler}", "model=resnet8", "dataset.val_fraction=0.5"]
-    overrides += ["trainer.eval_batch_size=200", "trainer.log_interval=3 steps"]
-    overrides += ["trainer.batch_size=16", *(EAGER_PLATEAU if scheduler == "plateau" else [])]
-    whole = new_loop(*overrides)
-    expected = run(whole, tmp_path / "whole", Saved())
+def test_a_resumed_run_is_bit_identical(
+    undisturbed: Callable[..., Any], tmp_path: Path, scheduler: str, polls: int
+) -> None:
+    overrides = [f"scheduler={scheduler}", "model=resnet8", "model.width=4"]
+    overrides += ["dataset.val_fraction=0.5", "trainer.eval_batch_size=200"]
+    overrides += ["trainer.log_interval=3 steps", "trainer.batch_size=16"]
+    overrides += EAGER_PLATEAU if scheduler == "plateau" else []
+    whole, expected, folder = undisturbed(*overrides)
     saved = Saved(stop_after=polls)
     with pytest.raises(Interrupted):
         run(new_loop(*overrides), tmp_path / "cut", saved)
@@ -39,11 +56,11 @@ def test_a_resumed_run_is_bit_identical(tmp_path: Path, scheduler: str, polls: i
     resumed.restore(saved.checkpoints[-1])
     assert 0 < resumed.state.step <= 36
     assert run(resumed, tmp_path / "cut", Saved(), saved.checkpoints[-1]["files"]) == expected
-    assert history(tmp_path / "cut") == history(tmp_path / "whole")
+    assert history(tmp_path / "cut") == history(folder)
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name]), name
     if scheduler == "plateau":
-        assert len(set(numbers(history(tmp_path / "whole"), "lr"))) > 1, "no cut: nothing tested"
+        assert len(set(numbers(history(folder), "lr"))) > 1, "no cut: nothing tested"
 
 
 @pytest.fixture(autouse=True)
@@ -251,7 +268,7 @@ def test_a_plateau_reads_the_validation_losses_of_the_run(tmp_path: Path) -> Non
 
 def test_a_schedule_free_run_resumes_bit_identically(tmp_path: Path) -> None:
     overrides = ["optimizer=schedulefree_sgd", "scheduler=constant", "model=resnet8"]
-    overrides += ["trainer.eval_batch_size=50"]
+    overrides += ["trainer.eval_batch_size=50", "model.width=4"]
     whole = new_loop(*overrides)
     expected = run(whole, tmp_path / "whole", Saved())
     for polls in (9, 39, 54):  # in an update, in the last evaluation, in the test
