@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -44,33 +45,47 @@ def free_memory(device: torch.device) -> int:
 
 
 def free_host_memory(root: Path = Path("/")) -> int:
-    """Bytes that can still be allocated on the host, within the limit of its control group.
+    """Bytes that can still be allocated on the host, within the limits of its control groups.
 
-    Reads Linux's /proc/meminfo and cgroup files under `root`; without them assumes 4 GiB.
+    Reads Linux's /proc and cgroup files under `root`; without them assumes 4 GiB.
     """
     free = 4 * 2**30
     for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             free = int(line.split()[1]) * 1024
-    for limit_path, used_path, stat_path, cache in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-            "total_inactive_file",
-        ),
-    ):
-        group = root / "sys/fs/cgroup"
-        limit, used = _text(group / limit_path).strip(), _text(group / used_path).strip()
+    for group, (limit_file, used_file, cache) in _control_groups(root):
+        limit, used = _text(group / limit_file).strip(), _text(group / used_file).strip()
         if limit.isdecimal() and used.isdecimal():
             stat = dict(
-                line.split(maxsplit=1) for line in _text(group / stat_path).splitlines() if line
+                line.split(maxsplit=1) for line in _text(group / "memory.stat").splitlines() if line
             )
             # The kernel gives back its copies of files before it refuses memory.
             reclaimable = int(stat.get(cache, "0"))
             free = min(free, int(limit) - int(used) + reclaimable)
     return max(free, 0)
+
+
+def _control_groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """This process's control groups of memory and all that they are in, whose limits hold too.
+
+    Each with its files for the limit and the use, and the name of its reclaimable bytes. A
+    container sees its own group as the uppermost, a job of SLURM is further down.
+    """
+    second = ("memory.max", "memory.current", "inactive_file")
+    first = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    mounts = {
+        "": (root / "sys/fs/cgroup", second),
+        "memory": (root / "sys/fs/cgroup/memory", first),
+    }
+    paths = {"": "/", "memory": "/"}
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for name in paths.keys() & set(controllers.split(",")):
+            paths[name] = path
+    for name, (mount, files) in mounts.items():
+        inner = PurePosixPath(paths[name].lstrip("/"))
+        for folder in (inner, *inner.parents):
+            yield mount / folder, files
 
 
 def _text(path: Path) -> str:

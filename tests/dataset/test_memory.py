@@ -70,9 +70,51 @@ MEMINFO = {"proc/meminfo": "MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable: 500
             | {"sys/fs/cgroup/memory.max": "max\n", "sys/fs/cgroup/memory.current": "2500000\n"},
             5000 * 1024,
         ),
+        (
+            MEMINFO
+            | {
+                "proc/self/cgroup": "0::/slurm/job_1/step_0\n",
+                "sys/fs/cgroup/slurm/job_1/step_0/memory.max": "max\n",
+                "sys/fs/cgroup/slurm/job_1/step_0/memory.current": "1000\n",
+                "sys/fs/cgroup/slurm/job_1/memory.max": "3000000\n",
+                "sys/fs/cgroup/slurm/job_1/memory.current": "2500000\n",
+                "sys/fs/cgroup/slurm/job_1/memory.stat": "inactive_file 100000\n",
+            },
+            600_000,
+        ),
+        (
+            MEMINFO
+            | {
+                "proc/self/cgroup": "5:cpu,cpuacct:/other\n4:memory:/slurm/job_1\n0::/other\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": "2000000\n",
+                "sys/fs/cgroup/memory/slurm/job_1/memory.limit_in_bytes": "3000000\n",
+                "sys/fs/cgroup/memory/slurm/job_1/memory.usage_in_bytes": "2000000\n",
+                "sys/fs/cgroup/memory/slurm/job_1/memory.stat": "total_inactive_file 7\n",
+            },
+            1_000_007,
+        ),
+        (  # a container without a namespace of groups: told of a group that it does not see
+            MEMINFO
+            | {
+                "proc/self/cgroup": "0::/docker/abc\n",
+                "sys/fs/cgroup/memory.max": "3000000\n",
+                "sys/fs/cgroup/memory.current": "2500000\n",
+            },
+            500_000,
+        ),
         ({}, 4 * 2**30),
     ],
-    ids=["meminfo", "cgroup2", "cgroup1", "cgroup2 without limit", "neither"],
+    ids=[
+        "meminfo",
+        "cgroup2",
+        "cgroup1",
+        "cgroup2 without limit",
+        "the job's group, cgroup2",
+        "the job's group, cgroup1",
+        "container",
+        "neither",
+    ],
 )
 def test_free_memory(tmp_path: Path, files: dict[str, str], free: int) -> None:
     write(tmp_path, files)
