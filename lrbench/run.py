@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What can change a run's numbers, its records or its comparison.
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "pillow", "scikit-learn", "hydra-core", "omegaconf"),
+    *("tensorboard", "scipy", "pandas", "matplotlib"),
+)
 KEYS = ("model", "dataset", "optimizer", "scheduler", "trainer", "seed")
 
 
@@ -208,7 +213,7 @@ def _run(
         **outcome(loop.state, test, settings.batch_size),
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,
-        "environment": {**environment(device), "compiled": loop.compiled},
+        "environment": {**environment(device, config), "compiled": loop.compiled},
         "fingerprint": identity["fingerprint"],
         "files": files,
     }
@@ -332,17 +337,23 @@ def outcome(state: State, test: Evaluation | None, batch_size: int) -> dict[str,
     }
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions and hardware, for whoever wants to repeat the run."""
+def environment(device: torch.device, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions and hardware, for whoever wants to repeat the run of `config` or its comparison."""
     import torch
 
     from lrbench.trainer import hardware
 
-    packages = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "tensorboard")
+    targets = {str(v) for key, v in flatten(config).items() if key.endswith("_target_")}
+    modules = {target.partition(".")[0] for target in targets} - {"lrbench", "torch", "torchvision"}
+    packages = [*PACKAGES]
+    if modules:  # an optimizer or a model of another library; finding its package takes a while
+        distributions = metadata.packages_distributions()
+        packages += sorted({name for m in modules for name in distributions.get(m, ())})
     return {
         "lrbench": lrbench.__version__,
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in packages},
+        **({"cuda": torch.version.cuda} if device.type == "cuda" else {}),
         "platform": platform.platform(),
         "device": hardware.describe(device),
         "num_threads": torch.get_num_threads(),
