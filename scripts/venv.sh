@@ -1,14 +1,16 @@
 # Sourced by the other scripts: makes .venv with lrbench and the extras asked for, once.
 #   source scripts/venv.sh [EXTRA ...]      e.g. dev
 # Leaves $PYTHON set. A .venv made from the same pyproject.toml with these extras is reused as it is.
+# LRBENCH_LOCKED=1 installs exactly the versions of scripts/constraints.txt.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 PYTHON=.venv/bin/python
 
 lrbench_venv() {
-    local extra base stamp wanted
+    local extra base stamp wanted locked=
+    [ "${LRBENCH_LOCKED:-0}" = 0 ] || locked=scripts/constraints.txt
     base=${LRBENCH_PYTHON:-python3}
-    wanted=$(sha256sum pyproject.toml | cut -c1-16)
+    wanted=$(cat pyproject.toml $locked | sha256sum | cut -c1-16)
     stamp=.venv/lrbench-installed
     local missing=()
     for extra in core "$@"; do
@@ -32,8 +34,8 @@ lrbench_venv() {
     local names
     names=$(IFS=,; echo "$*")
     echo "Installing lrbench${names:+[$names]} into .venv (torch is large: a minute or more) ..."
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable ".${names:+[$names]}" ||
-        return 1
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check \
+        ${locked:+--constraint "$locked"} --editable ".${names:+[$names]}" || return 1
     for extra in core "$@"; do echo "$wanted $extra"; done >>"$stamp"
 }
 
