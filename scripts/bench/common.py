@@ -67,9 +67,9 @@ class Job:
         size = f" ({self.shape[0]} px)" if self.shape else ""
         return f"{self.model} / {self.dataset}{size}, batch {self.batch_size}"
 
-    def data(self, num_images: int = 0, *, channels_last: bool = True) -> Data:
-        """The data that a run of this job would train on."""
-        config = load("dataset", self.dataset)
+    def data(self, num_images: int = 0, *, channels_last: bool = True, **settings: object) -> Data:
+        """The data that a run of this job would train on, `num_images` where they are random."""
+        config = load("dataset", self.dataset, **settings)
         if self.shape is not None:
             config = Noise(
                 num_images=num_images,

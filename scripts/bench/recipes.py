@@ -206,7 +206,9 @@ def speeds(models: Sequence[str], repeats: int) -> None:
     table(columns, rows)
 
 
-def accuracies(models: Sequence[str], seeds: int, num_epochs: int, num_images: int) -> None:
+def accuracies(
+    models: Sequence[str], seeds: int, num_epochs: int, num_images: int, root: str | None
+) -> None:
     """Print test accuracy after equal epochs, per model and recipe, over seeds."""
     heading(
         f"Test accuracy in % after {num_epochs} epochs, mean ± standard deviation of {seeds} seeds",
@@ -216,7 +218,7 @@ def accuracies(models: Sequence[str], seeds: int, num_epochs: int, num_images: i
     rows = []
     for name in models:
         job = Job(name, JOBS[name].dataset, JOBS[name].batch_size)
-        data = job.data()
+        data = job.data() if job.dataset == "digits" or root is None else job.data(root=root)
         data.train._index = data.train._index[:num_images]
         pictures = Pictures(job, data)
         found: dict[str, list[float]] = {"plain": [], "lightning": [], "lrbench": []}
@@ -254,10 +256,17 @@ if __name__ == "__main__":
     parser.add_argument("--accuracy", type=int, metavar="SEEDS", help="compare accuracies instead")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--images", type=int, default=10**9, help="training images at most")
+    parser.add_argument("--root", help="folder of the real images, unless digits")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     if arguments.accuracy:
-        accuracies(arguments.models, arguments.accuracy, arguments.epochs, arguments.images)
+        accuracies(
+            arguments.models,
+            arguments.accuracy,
+            arguments.epochs,
+            arguments.images,
+            arguments.root,
+        )
     else:
         speeds(arguments.models, arguments.repeats)
