@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lrbench import command_line, display, hydra_loader, run_folder, sweep
+from lrbench import command_line, display, hydra_loader, run_folder, sweep, trust
 from lrbench.config import CONF, ConfigError
 from lrbench.resume_policy import resume
-from lrbench.run import DivergedRun, Stopped, run
+from lrbench.run import DivergedRun, Stopped, follow, run
+from lrbench.trainer import distributed
 
 log = logging.getLogger(__name__)
 _full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -27,6 +29,17 @@ MISTAKES = (*command_line.MISTAKES, DivergedRun)
 
 def job(cfg: DictConfig) -> float | None:
     """Train one run in the folder that Hydra made for it; its last validation loss."""
+    distributed.adopt_submitit_tasks()
+    if distributed.rank() > 0:
+        follow()
+        return None
+    try:
+        return _lead(cfg)
+    finally:
+        distributed.lead(None)
+
+
+def _lead(cfg: DictConfig) -> float | None:
     hydra_config: Any = HydraConfig.get()
     in_sweep = hydra_config.mode is RunMode.MULTIRUN
     folder = Path(hydra_config.runtime.output_dir)
@@ -82,6 +95,11 @@ task = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config
 
 def main() -> None:
     """Run Hydra; a mistake is one line on stderr and exit code 1, HYDRA_FULL_ERROR=1 shows all."""
+    if distributed.rank() > 0:
+        with suppress(ValueError):  # which process 0 tells
+            trust.take(sys.argv[1:])
+        follow()
+        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # make Hydra hand exceptions on instead of printing them
     try:
         try:
@@ -89,6 +107,7 @@ def main() -> None:
             with hydra_loader.installed():
                 task()
         finally:
+            distributed.lead(None)  # where it came to no run
             # Not when interrupted: the same command will go on with the sweep, and conclude it.
             interrupted = isinstance(sys.exception(), KeyboardInterrupt | Stopped)
             failures = {} if interrupted else sweep.conclude()

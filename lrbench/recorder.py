@@ -184,6 +184,28 @@ class _Summed:
         self._crc = zlib.crc32(content, self._crc)
 
 
+class SilentRecorder(Recorder):
+    """Writes and shows nothing: for a process whose run is recorded by another."""
+
+    def __init__(self) -> None:
+        pass
+
+    def advance(self, step: int) -> None: ...
+
+    def record(
+        self, step: int, epoch: float, seconds: float, values: Mapping[str, float | None]
+    ) -> None: ...
+
+    def record_test(self, step: int, loss: float, accuracy: float) -> None: ...
+
+    def add(self, summary: Summary) -> None: ...
+
+    def text(self, tag: str, step: int, text: str) -> None: ...
+
+    def position(self) -> dict[str, dict[str, int]]:
+        return {}
+
+
 def _cut_back(folder: Path, position: Position) -> None:
     for path in (folder / "history.csv", *folder.glob("events.out.tfevents.*")):
         if path.name not in position:

@@ -9,10 +9,12 @@ import platform
 import shlex
 import signal
 import time
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,7 +28,7 @@ from lrbench.model import Model
 from lrbench.optimizer import Optimizer
 from lrbench.scheduler import Scheduler, lint
 from lrbench.signals import StopRequest
-from lrbench.trainer import Trainer
+from lrbench.trainer import Trainer, distributed
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +45,17 @@ PACKAGES = (
     *("tensorboard", "scipy", "pandas", "matplotlib"),
 )
 KEYS = ("model", "dataset", "optimizer", "scheduler", "trainer", "seed")
+
+
+class Parts(NamedTuple):
+    """What a config describes, built as far as is possible without torch."""
+
+    seed: int
+    settings: Trainer
+    scheduler: Scheduler
+    dataset: Dataset
+    optimizer: Optimizer
+    model: Model | Call
 
 
 class DivergedRun(Exception):
@@ -109,17 +122,7 @@ def _run(
     cfg: DictConfig, folder: Path, hydra: DictConfig, rerun: str | None, in_sweep: bool
 ) -> dict[str, Any]:
     config = run_folder.plain_config(cfg)
-    for key, value in config.items():
-        if key == trust.KEY:
-            raise ConfigError(f"{key}={value} counts on the command line alone, not in a file")
-        if key not in KEYS:
-            raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
-    seed = checked_seed(config["seed"])
-    settings = build(cfg.trainer, "trainer", Trainer)
-    scheduler = build(cfg.scheduler, "scheduler", Scheduler)
-    dataset = build(cfg.dataset, "dataset", Dataset)
-    optimizer_spec = build(cfg.optimizer, "optimizer", Optimizer)
-    model_spec = build(cfg.model, "model", (Model, Call))
+    parts = build_parts(cfg)
     # Their names are texts of the command line too, which may not resolve.
     OmegaConf.to_container(hydra.runtime.choices, resolve=True)
     if rerun not in (None, "failed"):
@@ -130,36 +133,138 @@ def _run(
     elif result is not None:
         log.info("already done: %s (%s)", folder, result["status"])
         return result
-
+    distributed.lead({"config": config, "folder": str(folder.absolute())})
     # torch takes seconds to import: not before everything that can be checked without it.
+    try:
+        with _assembled(parts, folder, config) as (loop, checkpoint):
+            return _train(loop, checkpoint, parts, cfg, folder, hydra, in_sweep)
+    except distributed.ProcessLost as error:
+        saved = (folder / run_folder.CHECKPOINT).exists()
+        again = shlex.join([f"resume={folder}", *trust.words()])
+        remedy = f"; go on with {again}" if saved else ""
+        raise distributed.ProcessLost(f"{error}{remedy}") from error
+
+
+def build_parts(cfg: DictConfig) -> Parts:
+    """The parts of the run that `cfg` describes.
+
+    Raises:
+        ConfigError: a key or a value is none that there can be.
+    """
+    for key, value in run_folder.plain_config(cfg).items():
+        if key == trust.KEY:
+            raise ConfigError(f"{key}={value} counts on the command line alone, not in a file")
+        if key not in KEYS:
+            raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
+    return Parts(
+        seed=checked_seed(cfg.seed),
+        settings=build(cfg.trainer, "trainer", Trainer),
+        scheduler=build(cfg.scheduler, "scheduler", Scheduler),
+        dataset=build(cfg.dataset, "dataset", Dataset),
+        optimizer=build(cfg.optimizer, "optimizer", Optimizer),
+        model=build(cfg.model, "model", (Model, Call)),
+    )
+
+
+@contextmanager
+def _assembled(
+    parts: Parts | None, folder: Path, config: Mapping[str, Any]
+) -> Iterator[tuple[Loop, dict[str, Any] | None]]:
+    """The loop, as its checkpoint left it, and that; all processes are connected meanwhile.
+
+    Args:
+        parts: None builds them from `config`.
+    """
+    from lrbench.trainer import hardware
+
+    with distributed.together():
+        seed, settings, scheduler, dataset, optimizer, model = parts or build_parts(
+            OmegaConf.create(dict(config))
+        )
+        device = hardware.choose_device(settings.device)
+        hardware.set_up(settings, device)
+    data = distributed.in_turn(lambda: dataset.load(device, channels_last=settings.channels_last))
+    with distributed.connected(device):
+        with distributed.together():
+            loop = assemble(model, data, scheduler, optimizer, settings, seed=seed, device=device)
+            path = folder / run_folder.CHECKPOINT
+            if distributed.largest(path.exists()) and not path.exists():
+                raise FileNotFoundError(
+                    f"{path} is not there: the run folder must be on a file system that all nodes "
+                    "share"
+                )
+            checkpoint = _load_checkpoint(folder, config)
+            if checkpoint is not None:
+                _restore(loop, checkpoint, folder)
+        yield loop, checkpoint
+
+
+def _restore(loop: Loop, checkpoint: dict[str, Any], folder: Path) -> None:
+    try:
+        loop.restore(checkpoint)
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{folder / run_folder.CHECKPOINT} does not fit this version of lrbench "
+            f"({reason}); delete {folder} and start the run again"
+        ) from error
+
+
+def follow() -> None:
+    """Take part in the run that process 0 leads; silently, for that one tells all there is."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # waiting for process 0 can be cut short
+    logging.disable()
+    warnings.simplefilter("ignore")
+    job = distributed.follow()
+    if job is None:
+        return
+    from lrbench.recorder import SilentRecorder
+    from lrbench.trainer.loop import Diverged, Interrupted
+
+    try:
+        with (
+            _assembled(None, Path(job["folder"]), job["config"]) as (loop, _),
+            StopRequest() as stop,
+        ):
+            try:
+                loop.run(
+                    recorder=SilentRecorder(),
+                    save=lambda _state: None,
+                    stop=distributed.agreed(stop),
+                )
+            except Interrupted:
+                distributed.largest(stop.signum or 0)
+            except Diverged:
+                pass
+    except (distributed.Dismissed, distributed.ProcessLost):
+        pass
+
+
+def _train(
+    loop: Loop,
+    checkpoint: dict[str, Any] | None,
+    parts: Parts,
+    cfg: DictConfig,
+    folder: Path,
+    hydra: DictConfig,
+    in_sweep: bool,
+) -> dict[str, Any]:
+    """Train what is assembled, and write down what comes of it."""
     from lrbench import hparams
     from lrbench.display import Display
     from lrbench.recorder import Recorder
-    from lrbench.trainer import hardware
     from lrbench.trainer.loop import Diverged, Interrupted
 
-    device = hardware.choose_device(settings.device)
-    hardware.set_up(settings, device)
-    data = dataset.load(device, channels_last=settings.channels_last)
-    loop = assemble(model_spec, data, scheduler, optimizer_spec, settings, seed=seed, device=device)
-    checkpoint = _load_checkpoint(folder, config)
-    if checkpoint is not None:
-        try:
-            loop.restore(checkpoint)
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(
-                f"{folder / run_folder.CHECKPOINT} does not fit this version of lrbench "
-                f"({reason}); delete {folder} and start the run again"
-            ) from error
-
+    config = run_folder.plain_config(cfg)
     run_folder.write_config(folder, cfg, hydra)
     choices = hydra.runtime.choices
-    for line in header(loop, choices, optimizer_spec.lr, folder):
+    for line in header(loop, choices, parts.optimizer.lr, folder):
         log.info(line)
     if checkpoint is None:
         num_evaluations = -(-loop.total_steps // loop.eval_every)
-        for warning in lint(scheduler, loop.total_steps, loop.steps_per_epoch, num_evaluations):
+        for warning in lint(
+            parts.scheduler, loop.total_steps, loop.steps_per_epoch, num_evaluations
+        ):
             log.warning(warning)
     identity = {"fingerprint": run_folder.fingerprint(config), "config": config}
 
@@ -173,7 +278,7 @@ def _run(
         Display(
             total_steps=loop.total_steps,
             start_step=loop.state.step,
-            batch_size=settings.batch_size,
+            batch_size=parts.settings.batch_size,
             live=not in_sweep,
         ) as display,
         Recorder(
@@ -190,16 +295,16 @@ def _run(
             recorder.add(hparams.session_start(settings_shown, time.time()))
             recorder.add(hparams.layout())
         try:
-            test = loop.run(recorder=recorder, save=save, stop=stop)
+            test = loop.run(recorder=recorder, save=save, stop=distributed.agreed(stop))
         except Diverged as error:
             diverged = error
         except Interrupted:
-            assert stop.signum is not None
-            name = signal.Signals(stop.signum).name
+            signum = distributed.largest(stop.signum or 0)
+            name = signal.Signals(signum).name
             log.info("%s: stopped after update %d of %d", name, loop.state.step, loop.total_steps)
             again = shlex.join([f"resume={folder}", *trust.words()])
             log.info("resume with: python -m lrbench %s", again)
-            raise Stopped(stop.signum) from None
+            raise Stopped(signum) from None
         status = "completed" if diverged is None else "diverged"
         recorder.add(hparams.session_end(status, time.time()))
         files = recorder.position()
@@ -207,13 +312,13 @@ def _run(
         "status": status,
         # A run that was made over on the way is no run of the plain strategy.
         "scheduler": "+".join([choices.scheduler, *(r["policy"] for r in loop.state.resumes)]),
-        "seed": seed,
-        "num_classes": data.num_classes,
+        "seed": parts.seed,
+        "num_classes": loop.data.num_classes,
         "num_parameters": sum(p.numel() for p in loop.model.parameters()),
-        **outcome(loop.state, test, settings.batch_size),
+        **outcome(loop.state, test, parts.settings.batch_size),
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,
-        "environment": {**environment(device, config), "compiled": loop.compiled},
+        "environment": {**environment(loop.device, config), "compiled": loop.compiled},
         "fingerprint": identity["fingerprint"],
         "files": files,
     }
@@ -306,7 +411,9 @@ def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> I
     )
     yield f"  schedule   {choices['scheduler']}, in updates: {phases}; base lr {lr:g}"
     yield f"  optimizer  {choices['optimizer']}"
-    yield f"  device     {hardware.describe(loop.device)}, {', '.join(how)}"
+    number = distributed.num_processes()
+    device = f"{f'{number} processes, the first on ' if number > 1 else ''}"
+    yield f"  device     {device}{hardware.describe(loop.device)}, {', '.join(how)}"
     yield f"  folder     {folder}"
     if state.step:
         yield f"  resumed    after update {state.step:,}"
@@ -357,6 +464,7 @@ def environment(device: torch.device, config: Mapping[str, Any]) -> dict[str, An
         "platform": platform.platform(),
         "device": hardware.describe(device),
         "num_threads": torch.get_num_threads(),
+        "num_processes": distributed.num_processes(),
     }
 
 

@@ -26,6 +26,7 @@ from rich.table import Column
 
 from lrbench import run_folder
 from lrbench.display import clock, say
+from lrbench.trainer import distributed
 
 POLL_SECONDS = 0.5
 NEWEST_FIRST = (run_folder.RESULT, run_folder.LOG)
@@ -39,6 +40,7 @@ class Watch(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Note the sweep's folder and its number of jobs, and show its progress."""
+        distributed.require_one_process("a sweep (-m)")
         global current
         current = Sweep(Path(config.hydra.sweep.dir), number_of_jobs(config))
         if current.done_before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -110,8 +111,13 @@ class TrainSplit:
             )
         return len(self) // batch_size
 
-    def batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
+    def batch(
+        self, step: int, *, seed: int, batch_size: int, share: np.ndarray | None = None
+    ) -> Batch:
         """The batch of update `step`, counted from 0 over all epochs.
+
+        Args:
+            share: positions in the batch, int64, of the images to give; None: all of them.
 
         Returns:
             images: float32 (B, C, H, W), normalised and augmented.
@@ -120,35 +126,43 @@ class TrainSplit:
         epoch, position = divmod(step, self.steps_per_epoch(batch_size))
         start = position * batch_size
         index = self._order(seed, epoch)[start : start + batch_size]
+        if share is not None:
+            index = index[torch.from_numpy(share).to(index.device)]
         images, labels = self._store.gather(index)
         augment = self._transform.augment
         draws = None
         if augment is not None:
             size = self._transform.shape[1]
             draws = draw(augment, size, seed=seed, step=step, batch_size=batch_size)
+            draws = draws if share is None else draws.of(share)
         return self._transform(images, draws), labels
 
     def batches(
-        self, *, seed: int, batch_size: int, start_step: int, stop_step: int
+        self,
+        *,
+        seed: int,
+        batch_size: int,
+        start_step: int,
+        stop_step: int,
+        share: np.ndarray | None = None,
     ) -> Iterator[Batch]:
-        """The batches of updates ``start_step <= step < stop_step``.
+        """The batches of updates ``start_step <= step < stop_step``, or this `share` of each.
 
         Where images are streamed, a thread prepares the next batch meanwhile.
         """
         steps = range(start_step, stop_step)
+        batch = functools.partial(self.batch, seed=seed, batch_size=batch_size, share=share)
         if self._store.placement == "device":
             for step in steps:
-                yield self.batch(step, seed=seed, batch_size=batch_size)
+                yield batch(step)
             return
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as thread:
             coming = None
             for step in steps:
-                current = coming or thread.submit(
-                    self.batch, step, seed=seed, batch_size=batch_size
-                )
+                current = coming or thread.submit(batch, step)
                 coming = None
                 if step + 1 < stop_step:
-                    coming = thread.submit(self.batch, step + 1, seed=seed, batch_size=batch_size)
+                    coming = thread.submit(batch, step + 1)
                 yield current.result()
 
     def _order(self, seed: int, epoch: int) -> Tensor:
@@ -173,12 +187,14 @@ class EvalSplit:
     def __len__(self) -> int:
         return len(self._index)
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
+    def batches(self, batch_size: int, *, share: int = 0, shares: int = 1) -> Iterator[Batch]:
         """All images once as float32 (B, C, H, W), with labels int64 (B,).
 
-        The last batch may be smaller.
+        The last batch may be smaller. Of several `shares`, each has as many batches and every
+        image is in one of them; a share's last batch may even be empty.
         """
-        for index in self._index.split(batch_size):
+        for every in self._index.split(batch_size * shares):
+            index = every.tensor_split(shares)[share]
             images, labels = self._store.gather(index)
             yield self._transform(images, None), labels
 

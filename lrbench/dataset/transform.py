@@ -32,6 +32,10 @@ class Draws:
     row: np.ndarray
     column: np.ndarray
 
+    def of(self, positions: np.ndarray) -> Draws:
+        """The choices for the images at `positions`, int64, in the batch."""
+        return Draws(**{name: values[positions] for name, values in vars(self).items()})
+
 
 def draw(augment: Augment, image_size: int, *, seed: int, step: int, batch_size: int) -> Draws:
     """The random choices of update `step`; all are drawn, so that none depends on another's use."""

@@ -12,6 +12,7 @@ from lrbench import command_line, run_folder
 from lrbench.display import say
 from lrbench.study.arguments import HELP, Arguments, parse
 from lrbench.study.protocol import GUIDE
+from lrbench.trainer import distributed
 
 
 def study(arguments: Arguments) -> int:
@@ -62,6 +63,7 @@ def main() -> None:
         if arguments.help:
             print(HELP)
             return
+        distributed.require_one_process("a study")
         failed = study(arguments)
     except (KeyboardInterrupt, Stopped) as stop:
         say("interrupted: the same command goes on with what is missing", "bold yellow")

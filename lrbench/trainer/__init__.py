@@ -19,9 +19,9 @@ class Trainer:
     """Length, batches, intervals and precision of a run. Durations carry their unit."""
 
     length: str  # "15 epochs" or "5000 steps"
-    batch_size: int  # images of one optimizer update
+    batch_size: int  # images of one optimizer update, of all processes together
     gradient_accumulation_steps: int  # equal parts in which one update's batch passes the model
-    eval_batch_size: int
+    eval_batch_size: int  # of each process
     eval_interval: str
     log_interval: str
     checkpoint_interval_seconds: float

@@ -30,6 +30,7 @@ def evaluate(
     autocast: Callable[[], AbstractContextManager[Any]],
     batch_size: int | None = None,
     stop: Callable[[], bool] = lambda: False,
+    gather: Callable[[Tensor, int], tuple[Tensor, int]] = lambda sums, count: (sums, count),
 ) -> Evaluation | None:
     """Evaluate `model` in evaluation mode; each image counts once.
 
@@ -37,6 +38,8 @@ def evaluate(
         batches: images, float (B, C, H, W), with labels, int64 (B,).
         batch_size: fill a smaller batch up to this, so that a compiled model sees one shape.
         stop: asked before every batch; once true, the answer is None.
+        gather: makes of one process's sums, a row per batch, and its number of images those of all
+            processes that have a share of the images.
     """
     was_training = model.training
     model.eval()
@@ -47,6 +50,9 @@ def evaluate(
             for images, labels in batches:
                 if stop():
                     return None
+                if not len(labels):  # a share of too few images
+                    sums.append(torch.zeros(2, device=labels.device))
+                    continue
                 count += len(labels)
                 if batch_size is not None and len(labels) < batch_size:
                     missing = batch_size - len(labels)
@@ -58,7 +64,8 @@ def evaluate(
                 loss = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
                 right = (logits.argmax(1) == labels).sum()
                 sums.append(torch.stack([loss, right.to(loss.dtype)]))
-            rows = torch.stack(sums).tolist()  # the one wait for the device
+            every_sum, count = gather(torch.stack(sums), count)
+            rows = every_sum.tolist()  # the one wait for the device
     finally:
         model.train(was_training)
     return Evaluation(

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lrbench.trainer import Trainer
+from lrbench.trainer import Trainer, distributed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -21,9 +21,13 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 def choose_device(name: str) -> torch.device:
     """The device that `name` asks for; ``auto`` takes cuda, else mps, else cpu.
 
+    Of several processes each gets a GPU of its own.
+
     Raises:
         ValueError: there is no such device here.
     """
+    if distributed.num_processes() > 1:
+        return _own_device(name)
     here = ["cpu"]
     if torch.backends.mps.is_available():
         here.insert(0, "mps")
@@ -35,6 +39,23 @@ def choose_device(name: str) -> torch.device:
         choices = ", ".join(["auto", *here])
         raise ValueError(f"trainer.device={name} is not on this machine: choose one of {choices}")
     return torch.device(wanted)
+
+
+def _own_device(name: str) -> torch.device:
+    """The device of this one of several processes."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"trainer.device={name}: several processes take auto, cuda or cpu")
+    gpus, number = torch.cuda.device_count(), distributed.local_rank()
+    if name == "cpu" or (name == "auto" and gpus == 0):
+        return torch.device("cpu")
+    if gpus == 1:  # the only one, or the one that a scheduler lets this process see
+        number = 0
+    if number >= gpus:
+        raise ValueError(
+            f"trainer.device={name}: process {number} of this node has no GPU, there are {gpus}: "
+            "start no more processes than GPUs"
+        )
+    return torch.device("cuda", number)
 
 
 def set_up(settings: Trainer, device: torch.device) -> None:
@@ -86,9 +107,14 @@ def autocast(device: torch.device, dtype: torch.dtype) -> Callable[[], AbstractC
 def choose_compile(setting: bool | str, device: torch.device) -> bool:
     """Whether to compile the model; ``auto`` does on a GPU, and on a CPU with a C++ compiler.
 
+    On the CPUs of several processes it does not: there, every BatchNorm that they share cuts the
+    compiled part in two.
+
     Raises:
         ValueError: it must, and there is no C++ compiler.
     """
+    if setting == "auto" and device.type == "cpu" and distributed.num_processes() > 1:
+        return False
     if not setting or device.type != "cpu":
         return device.type == "cuda" if setting == "auto" else bool(setting)
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")

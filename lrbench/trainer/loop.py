@@ -24,7 +24,7 @@ from lrbench.schedulefree import (
     start_training,
 )
 from lrbench.scheduler import Progress, Remembered, Scheduler
-from lrbench.trainer import Trainer, hardware
+from lrbench.trainer import Trainer, distributed, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate
 
 log = logging.getLogger(__name__)
@@ -113,6 +113,9 @@ class Loop:
         self._val: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
         try:
             self.steps_per_epoch = data.train.steps_per_epoch(settings.batch_size)
+            self.share = distributed.positions(
+                settings.batch_size, settings.gradient_accumulation_steps
+            )
         except ValueError as error:
             raise ValueError(f"trainer.{error}") from error
         self.total_steps = settings.total_steps(self.steps_per_epoch)
@@ -129,7 +132,8 @@ class Loop:
         fp16 = self.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(device.type) if fp16 else None
         self.compiled = hardware.choose_compile(settings.compile, device)
-        self.forward: Any = torch.compile(model) if self.compiled else model
+        network = distributed.data_parallel(model)
+        self.forward: Any = torch.compile(network) if self.compiled else network
         self._waiting: list[_Measured] = []  # still on the device
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
@@ -165,11 +169,15 @@ class Loop:
         if state.step < self.total_steps:
             start_training(self.optimizer)
         self._lap_began = self._last_save = self._last_watch = time.perf_counter()
+        self._watch_due = distributed.agreed(
+            lambda: time.perf_counter() - self._last_watch > WATCH_SECONDS
+        )
         batches = self.data.train.batches(
             seed=self.seed,
             batch_size=self.settings.batch_size,
             start_step=state.step,
             stop_step=self.total_steps,
+            share=self.share,
         )
         while True:
             if self._record_due():
@@ -199,8 +207,7 @@ class Loop:
         self.state.step += 1
         self._waiting.append(measured)
         # On a CPU looking costs nothing; a GPU is waited for once in a while.
-        waited = time.perf_counter() - self._last_watch
-        if self.device.type == "cpu" or waited > WATCH_SECONDS:
+        if self.device.type == "cpu" or self._watch_due():
             self._collect()
 
     def _attempt(self, images: Tensor, labels: Tensor) -> _Measured | None:
@@ -210,9 +217,11 @@ class Loop:
         """
         parts = self.settings.gradient_accumulation_steps
         self._seed_model()
-        losses, rights = [], []
+        losses: list[Tensor] = []
+        rights: list[Tensor] = []
         for part, target in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-            with self.autocast():
+            last = len(losses) == parts - 1
+            with distributed.accumulating(self.forward, last=last), self.autocast():
                 logits = self.forward(part)
             logits = logits.float()
             loss = F.cross_entropy(logits, target, label_smoothing=self.settings.label_smoothing)
@@ -261,8 +270,11 @@ class Loop:
         if not self._waiting:
             return
         first = self.state.step - len(self._waiting) + 1
-        losses = torch.stack([measured.loss for measured in self._waiting]).tolist()
-        rights = torch.stack([measured.right for measured in self._waiting]).tolist()
+        whole_losses, whole_rights = distributed.of_whole_batches(
+            torch.stack([measured.loss for measured in self._waiting]),
+            torch.stack([measured.right for measured in self._waiting]),
+        )
+        losses, rights = whole_losses.tolist(), whole_rights.tolist()
         norms = [m.grad_norm for m in self._waiting if m.grad_norm is not None]  # all or none
         grad_norms = torch.stack(norms).tolist() if norms else [None] * len(losses)
         self._waiting.clear()
@@ -334,10 +346,11 @@ class Loop:
                 self._refresh_batch_norm()
             result = evaluate(
                 self.forward,
-                split.batches(size),
+                split.batches(size, share=distributed.rank(), shares=distributed.num_processes()),
                 autocast=self.autocast,
                 batch_size=size if self.compiled else None,
                 stop=self.stop,
+                gather=distributed.gathered,
             )
         return result if result is not None else self._interrupt()
 
@@ -348,6 +361,7 @@ class Loop:
             batch_size=self.settings.batch_size,
             start_step=0,
             stop_step=min(BATCH_NORM_BATCHES, self.steps_per_epoch),
+            share=self.share,
         )
         with self.autocast():
             recompute_batch_norm(self.model, (images for images, _ in batches))
@@ -393,8 +407,13 @@ class Loop:
         return float(self.optimizer.param_groups[0]["initial_lr"] * factor)
 
     def _seed_model(self) -> None:
-        """Give dropout and its kin, which draw from torch's global generator, an address too."""
-        seed = (self.seed * 0x9E3779B97F4A7C15 + self.state.step + 1) % 2**63
+        """Give dropout and its kin, which draw from torch's global generator, an address too.
+
+        It names the process too, in the 32 bits that the CPU's generator reads of a seed: each
+        drops units of its own from its share.
+        """
+        place = self.state.step + 1 + distributed.rank() * 0x85EBCA6B
+        seed = (self.seed * 0x9E3779B97F4A7C15 + place) % 2**63
         if self.device.type == "cpu":
             torch.default_generator.manual_seed(seed)
         else:

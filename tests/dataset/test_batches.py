@@ -217,7 +217,7 @@ def test_streaming_reads_one_batch_ahead_and_no_more(monkeypatch: pytest.MonkeyP
     ready = threading.Semaphore(0)
     plain_batch = train.batch
 
-    def batch(step: int, **keys: int) -> Any:
+    def batch(step: int, **keys: Any) -> Any:
         result = plain_batch(step, **keys)
         asked.append(step)
         ready.release()

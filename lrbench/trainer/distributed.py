@@ -1,0 +1,327 @@
+"""One run in several processes with a device each, as torchrun starts them.
+
+Every process holds the whole dataset and passes its share of every batch through the model;
+gradients, BatchNorm's statistics, losses and decisions are those of the whole batch. Process 0
+leads: it alone reads the command line, writes and speaks. The others follow. In one process
+everything here gives back what it is given. Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+# Until training begins one process may wait for another that decodes or downloads the data.
+# torchrun ends the others at once when one dies.
+SET_UP_LIMIT = timedelta(hours=24)
+# Once it trains, a process that hears nothing of another gives up after so long: a checkpoint, an
+# evaluation or a compilation must fit in. (Where connections break, it is told at once.)
+TRAINING_LIMIT = timedelta(minutes=10)
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+T = TypeVar("T")
+
+
+class ProcessLost(ConnectionError):
+    """Another process of the run ended or cannot be reached."""
+
+
+class Dismissed(Exception):
+    """Process 0 gives the run up, and has said why."""
+
+
+@functools.cache
+def num_processes() -> int:
+    """How many processes share the run, on all nodes."""
+    given = all(name in os.environ for name in VARIABLES)
+    return int(os.environ["WORLD_SIZE"]) if given else 1
+
+
+def rank() -> int:
+    """This process's number, from 0 for the one that leads."""
+    return int(os.environ["RANK"]) if num_processes() > 1 else 0
+
+
+def local_rank() -> int:
+    """This process's number on its node: which of the node's devices is its own."""
+    return int(os.environ.get("LOCAL_RANK", rank())) if num_processes() > 1 else 0
+
+
+def adopt_submitit_tasks() -> None:
+    """Within a job that submitit started as several tasks, make them the processes of one run."""
+    if "SUBMITIT_EXECUTOR" not in os.environ or any(name in os.environ for name in VARIABLES):
+        return
+    from submitit import JobEnvironment
+    from submitit.helpers import TorchDistributedEnvironment
+
+    if JobEnvironment().num_tasks > 1:
+        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+        num_processes.cache_clear()
+
+
+def require_one_process(what: str) -> None:
+    """Refuse to do `what` in each of several processes.
+
+    Raises:
+        SystemExit: there are several; it says so in one line.
+    """
+    if num_processes() > 1:
+        raise SystemExit(
+            f"lrbench: {what} cannot run under torchrun, which is for one run: leave torchrun out"
+        )
+
+
+# Before training: over a store of keys, which process 0 or torchrun keeps.
+
+
+@functools.cache
+def _store() -> Any:
+    import torch.distributed as dist
+
+    store, _, _ = next(iter(dist.rendezvous("env://", timeout=TRAINING_LIMIT)))  # type: ignore[attr-defined]
+    store.set_timeout(SET_UP_LIMIT)
+    return dist.PrefixStore("lrbench", store)  # type: ignore[attr-defined]
+
+
+_led = False
+
+
+def lead(job: dict[str, Any] | None) -> None:
+    """Hand the others `job`, plain values, to take part in; None: there is nothing to do.
+
+    Only the first call counts.
+    """
+    global _led
+    if num_processes() > 1 and rank() == 0 and not _led:
+        _led = True
+        _store().set("job", json.dumps(job))
+
+
+def follow() -> dict[str, Any] | None:
+    """Wait for what process 0 gives to `lead`."""
+    job: dict[str, Any] | None = json.loads(_store().get("job"))
+    return job
+
+
+_meetings = itertools.count()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Go on after the block only if every process came through it.
+
+    Else process 0 raises, its own error or one that names the process, and the others end quietly:
+    a mistake is told once. A bug is raised where it happened too, for its traceback.
+    """
+    if num_processes() == 1:
+        yield
+        return
+    error: Exception | None = None
+    try:
+        yield
+    except Exception as e:
+        error = e
+    key, own = f"meeting {next(_meetings)}", rank()
+    said = "" if error is None else f"{type(error).__name__}: {' '.join(str(error).split())}"
+    _store().set(f"{key} {own}", said)
+    if own == 0:
+        all_said = [_store().get(f"{key} {r}").decode() for r in range(num_processes())]
+        first = next(((r, text) for r, text in enumerate(all_said) if text), None)
+        _store().set(key, json.dumps(first))
+    faulty = json.loads(_store().get(key))
+    if faulty is None:
+        return
+    if own == 0:
+        raise error or ValueError(f"process {faulty[0]} of {num_processes()}: {faulty[1]}")
+    if own == faulty[0] and error is not None and not isinstance(error, ValueError | OSError):
+        raise error
+    raise Dismissed
+
+
+def in_turn(load: Callable[[], T]) -> T:
+    """What `load` gives: first on process 0, then once on every other node, then on the rest.
+
+    So what it downloads or decodes is downloaded or decoded once, shared file system or not.
+    """
+    if num_processes() == 1:
+        return load()
+    turn = 0 if rank() == 0 else 1 if local_rank() == 0 else 2
+    loaded: list[T] = []
+    for now in range(3):
+        with together():
+            if now == turn:
+                loaded.append(load())
+    return loaded[0]
+
+
+# While training: over process groups.
+
+_control: Any = None  # the group, on the hosts, for what is decided rather than computed
+
+
+@contextmanager
+def connected(device: torch.device) -> Iterator[None]:
+    """Have the processes exchange tensors on their devices within the block.
+
+    Raises:
+        ProcessLost: another one ended meanwhile, or did not answer in time.
+    """
+    if num_processes() == 1:
+        yield
+        return
+    import torch
+    import torch.distributed as dist
+
+    global _control
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(device)
+    try:
+        dist.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            store=dist.PrefixStore(f"groups {next(_meetings)}", _store()),  # type: ignore[attr-defined]
+            rank=rank(),
+            world_size=num_processes(),
+            timeout=TRAINING_LIMIT,
+            device_id=device if on_gpu else None,
+        )
+        _control = dist.new_group(backend="gloo", timeout=TRAINING_LIMIT)
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error).lower():
+            raise ProcessLost(
+                f"process {rank()} of {num_processes()} lost the others "
+                f"({' '.join(str(error).split())[:200]})"
+            ) from error
+        raise
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def positions(batch_size: int, parts: int) -> np.ndarray | None:
+    """Which images of a batch are this process's share, int64; None: all of them.
+
+    Each of the `parts` in which a batch passes the model (gradient accumulation) is shared out, so
+    that all processes together see the parts that one would.
+
+    Raises:
+        ValueError: the parts cannot be shared out evenly.
+    """
+    number = num_processes()
+    if number == 1:
+        return None
+    import numpy as np
+
+    if batch_size % (parts * number):
+        raise ValueError(
+            f"batch_size={batch_size} must be a multiple of {parts * number}: {number} processes"
+            + (f" with gradient_accumulation_steps={parts}" if parts > 1 else "")
+        )
+    return np.arange(batch_size).reshape(parts, number, -1)[:, rank()].reshape(-1)
+
+
+def data_parallel(model: nn.Module) -> nn.Module:
+    """`model`, such that a backward pass averages the gradients over all processes.
+
+    Its BatchNorm layers, which it shares with `model`, then normalise by the whole batch.
+    """
+    if num_processes() == 1:
+        return model
+    from torch.nn.parallel import DistributedDataParallel
+
+    from lrbench.trainer.sync_batch_norm import synchronize_batch_norm
+
+    synchronize_batch_norm(model)
+    # Buffers are equal everywhere already. Without their broadcast, evaluating needs no company.
+    known = inspect.signature(DistributedDataParallel).parameters
+    broadcast = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {broadcast: False, "gradient_as_bucket_view": True}
+    return DistributedDataParallel(model, **options)
+
+
+def accumulating(network: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
+    """Where the passes of `network`, from `data_parallel`, leave averaging to the `last` one."""
+    if num_processes() == 1 or last:
+        return nullcontext()
+    context: AbstractContextManager[Any] = network.no_sync()  # type: ignore[operator]
+    return context
+
+
+def of_whole_batches(losses: Tensor, rights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean `losses` and counts `rights`, (N,) each, of N whole batches from those of the shares."""
+    if num_processes() == 1:
+        return losses, rights
+    import torch
+    import torch.distributed as dist
+
+    sums = torch.stack([losses.double(), rights.double()])
+    dist.all_reduce(sums)
+    return (sums[0] / num_processes()).to(losses.dtype), sums[1].to(rights.dtype)
+
+
+def gathered(sums: Tensor, count: int) -> tuple[Tensor, int]:
+    """All processes' `sums`, (N, 2) on each, one after another, and the sum of their `count`.
+
+    Equal to the bit on all, so that all decide alike on them.
+    """
+    if num_processes() == 1:
+        return sums, count
+    import torch
+    import torch.distributed as dist
+
+    rows = torch.cat([sums.double(), sums.new_full((1, 2), count, dtype=torch.float64)])
+    everyone = [torch.empty_like(rows) for _ in range(num_processes())]
+    dist.all_gather(everyone, rows)
+    total = sum(int(rows[-1, 0]) for rows in everyone)
+    return torch.cat([rows[:-1] for rows in everyone]), total
+
+
+def agreed(ask: Callable[[], bool]) -> Callable[[], bool]:
+    """`ask` made a question that all processes answer alike, as each must ask it equally often.
+
+    The answer is whether any of them had one to say the time before: the exchange takes place
+    while they work, and nobody waits for it.
+    """
+    if num_processes() == 1:
+        return ask
+    import torch
+    import torch.distributed as dist
+
+    under_way: list[tuple[Any, Tensor]] = []
+
+    def answer() -> bool:
+        flag = torch.tensor([int(ask())], dtype=torch.int32)
+        work = dist.all_reduce(flag, dist.ReduceOp.MAX, group=_control, async_op=True)
+        under_way.append((work, flag))
+        if len(under_way) == 1:
+            return False
+        before, said = under_way.pop(0)
+        before.wait()
+        return bool(said.item())
+
+    return answer
+
+
+def largest(number: int) -> int:
+    """The largest `number` of all processes."""
+    if num_processes() == 1:
+        return number
+    import torch
+    import torch.distributed as dist
+
+    tensor = torch.tensor([int(number)])
+    dist.all_reduce(tensor, dist.ReduceOp.MAX, group=_control)
+    return int(tensor.item())
