@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 import torch
 
-from lrbench.run import environment
+from lrbench.run_report import environment
 
 
 def test_the_environment_names_every_package_that_took_part() -> None:
