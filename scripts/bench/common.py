@@ -54,6 +54,7 @@ class Job:
         dataset: a choice of conf/dataset; its augmentation and moments are used.
         shape: (H, C) of random images in its place, or None for the dataset itself.
         compile: as the job's experiment has it.
+        lr: the peak lr; that of conf/optimizer/sgd.yaml is too high for a network without norms.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Job:
     batch_size: int
     shape: tuple[int, int] | None = None
     compile: bool | str = False
+    lr: float = 0.1
 
     @property
     def name(self) -> str:
@@ -93,7 +95,7 @@ class Job:
             load("model", self.model),
             data,
             load("scheduler", "cosine"),
-            load("optimizer", "sgd"),
+            load("optimizer", "sgd", lr=self.lr),
             trainer,
             seed=seed,
             device=CPU,
@@ -101,7 +103,7 @@ class Job:
 
 
 RESNET8 = Job("resnet8", "digits", 64)
-LENET = Job("lenet", "fashion_mnist", 64, (28, 1))
+LENET = Job("lenet", "fashion_mnist", 64, (28, 1), lr=0.01)
 RESNET20 = Job("resnet20", "cifar10", 128, (32, 3), compile="auto")
 JOBS = {job.model: job for job in (RESNET8, LENET, RESNET20)}
 

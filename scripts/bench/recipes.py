@@ -22,6 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -86,20 +87,20 @@ def network(job: Job, data: Data, seed: int) -> nn.Module:
     )
 
 
-def optimizer_and_schedule(model: nn.Module, num_steps: int) -> tuple[Any, Any]:
+def optimizer_and_schedule(model: nn.Module, lr: float, num_steps: int) -> tuple[Any, Any]:
     """SGD and cosine as conf/ has them, in torch's own words."""
     weights = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": weights, "weight_decay": 5e-4}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True)
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
 
 
 def plain_epochs(
-    model: nn.Module, loader: DataLoader[tuple[Tensor, int]], num_epochs: int
+    model: nn.Module, lr: float, loader: DataLoader[tuple[Tensor, int]], num_epochs: int
 ) -> Iterator[float]:
     """Train as the tutorials do; seconds of each epoch."""
-    optimizer, schedule = optimizer_and_schedule(model, num_epochs * len(loader))
+    optimizer, schedule = optimizer_and_schedule(model, lr, num_epochs * len(loader))
     for _ in range(num_epochs):
         began = time.perf_counter()
         model.train()
@@ -119,9 +120,9 @@ def plain_epochs(
 class Module(lightning.LightningModule):
     """The same for pytorch-lightning."""
 
-    def __init__(self, model: nn.Module, num_steps: int) -> None:
+    def __init__(self, model: nn.Module, lr: float, num_steps: int) -> None:
         super().__init__()
-        self.model, self.num_steps = model, num_steps
+        self.model, self.lr, self.num_steps = model, lr, num_steps
         self.seconds: list[float] = []
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:  # noqa: ARG002
@@ -133,7 +134,7 @@ class Module(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        optimizer, schedule = optimizer_and_schedule(self.model, self.num_steps)
+        optimizer, schedule = optimizer_and_schedule(self.model, self.lr, self.num_steps)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_train_epoch_start(self) -> None:
@@ -144,10 +145,10 @@ class Module(lightning.LightningModule):
 
 
 def lightning_epochs(
-    model: nn.Module, loader: DataLoader[tuple[Tensor, int]], num_epochs: int
+    model: nn.Module, lr: float, loader: DataLoader[tuple[Tensor, int]], num_epochs: int
 ) -> list[float]:
     """Train in pytorch-lightning; seconds of each epoch."""
-    module = Module(model, num_epochs * len(loader))
+    module = Module(model, lr, num_epochs * len(loader))
     quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
         trainer = lightning.Trainer(
@@ -176,10 +177,10 @@ def speeds(models: Sequence[str], repeats: int) -> None:
         steps = len(pictures) // job.batch_size
 
         def plain(workers: int, job: Job = job, data: Data = data, p: Pictures = pictures) -> float:
-            return list(plain_epochs(network(job, data, 0), p.loader(job, workers), 2))[1]
+            return list(plain_epochs(network(job, data, 0), job.lr, p.loader(job, workers), 2))[1]
 
         def light(workers: int, job: Job = job, data: Data = data, p: Pictures = pictures) -> float:
-            return lightning_epochs(network(job, data, 0), p.loader(job, workers), 2)[1]
+            return lightning_epochs(network(job, data, 0), job.lr, p.loader(job, workers), 2)[1]
 
         def ours(job: Job = job, data: Data = data, steps: int = steps) -> float:
             return train(job.loop(data, steps))
@@ -217,7 +218,7 @@ def accuracies(
     )
     rows = []
     for name in models:
-        job = Job(name, JOBS[name].dataset, JOBS[name].batch_size)
+        job = replace(JOBS[name], shape=None)
         data = job.data() if job.dataset == "digits" or root is None else job.data(root=root)
         data.train._index = data.train._index[:num_images]
         pictures = Pictures(job, data)
@@ -225,10 +226,10 @@ def accuracies(
         for seed in range(seeds):
             torch.manual_seed(seed)
             model = network(job, data, seed)
-            list(plain_epochs(model, pictures.loader(job, 0), num_epochs))
+            list(plain_epochs(model, job.lr, pictures.loader(job, 0), num_epochs))
             found["plain"].append(accuracy(model, data))
             model = network(job, data, seed)
-            lightning_epochs(model, pictures.loader(job, 0), num_epochs)
+            lightning_epochs(model, job.lr, pictures.loader(job, 0), num_epochs)
             found["lightning"].append(accuracy(model, data))
             num_steps = num_epochs * data.train.steps_per_epoch(job.batch_size)
             loop = job.loop(data, num_steps, seed=seed)
