@@ -176,6 +176,8 @@ def test_divergences_without_warmup_count_as_the_largest_norm() -> None:
     found = judged(warmup, world)
     assert found.finding == SUPPORTED
     assert "0 of 42 runs with it diverged and 7 of 42 runs without it" in found.sentences[0]
+    # one cell of six is ruined without: (5 · 90 + 10) / 6
+    assert "90.00 % with it (sd over seeds 0.00) and 76.67 % without it" in found.sentences[0]
     row = next(row for row in found.tables[0].rows if row[0] == "resnet20, lr 1.6")
     assert row[2] == "7 / 0"
     assert row[3].startswith("– / ")
@@ -320,6 +322,23 @@ def test_few_cuts_are_no_evidence() -> None:
     found = judged(plateau, cut_world(0.05), study(guide__cut_seeds=3))
     assert (found.finding, found.num_seeds) == (CANNOT_TELL, 3)
     assert found.remedy.startswith("at least 6 seeds (study.guide.cut_seeds); with 3 no effect")
+
+
+def test_seeds_without_a_cut_ask_for_more_final_seeds() -> None:
+    calm = cut_world(0.05)
+
+    def world(point: Point, given: Any) -> Truth:
+        truth = calm(point, given)
+        return truth if point.seed < 5 else replace(truth, cuts=())
+
+    found = judged(plateau, world)
+    assert (found.finding, found.num_seeds) == (CANNOT_TELL, 5)
+    assert found.sentences[0] == (
+        "plateau cut the lr in 5 of 8 runs, 0.6 times a run on average (0 to 1)."
+    )
+    assert found.remedy.startswith(
+        "at least 6 seeds (study.final_seeds, of which 5 of 8 had a cut); with 5 no effect"
+    )
 
 
 def test_a_plateau_that_never_fired_is_told_plainly() -> None:

@@ -25,6 +25,7 @@ from lrbench.study.report.tuning import (
     common_range,
     expected_best,
     shortfall,
+    shortfall_noise,
     shortfalls,
     trials_table,
 )
@@ -104,9 +105,33 @@ def test_of_indistinguishable_strategies_the_least_sensitive_is_named() -> None:
     assert "not distinguishable on these seeds" in found.paragraph
     assert (
         "On this evidence any of them will do; warmup_decay is named for being the least sensitive "
-        "to its peak lr: over the peak lrs from 0.025 to 0.4 it loses 0."
+        "to its peak lr. Over the peak lrs from 0.025 to 0.4 it loses 0."
     ) in found.paragraph
     assert any(step.startswith("more seeds: about ") for step in found.next_steps)
+
+
+def test_a_sensitivity_within_seed_noise_is_no_reason() -> None:
+    """Over five lrs a slope of 0.2 against 0.1 points a doubling is an area 0.1 points larger."""
+    slope = {"cosine": 0.002, "warmup_decay": 0.001, "onecycle": 0.002, "plateau": 0.002}
+    quiet = world_of(LEVEL, slope=slope)
+
+    def loud(point: Point, given: Mapping[str, str]) -> Truth:
+        truth = quiet(point, given)
+        assert truth.val is not None
+        fresh_seed = point.seed < 100
+        return replace(truth, val=truth.val + fresh_seed * normal("v", point.seed, sd=0.004))
+
+    found, outcome = recommended(loud)
+    best = analysed(outcome, loud).summary["strategy"].iloc[0]
+    assert (found.strategy, best != "warmup_decay") == (best, True)
+    assert f"{best} is named for its mean. Over the peak lrs" in found.paragraph
+    # two standard errors of a difference: 2 √2 · sd / √2 tuning seeds
+    noise = shortfall_noise(analysed(outcome, loud), 2)
+    drawn = [normal("v", seed, sd=0.004) for seed in range(8)]
+    assert noise == pytest.approx(2 * np.std(drawn, ddof=1), rel=0.1)
+    assert f"such numbers differ by up to {100 * noise:.2f} through seeds alone" in found.paragraph
+    calm, _ = recommended(quiet)
+    assert calm.strategy == "warmup_decay"
 
 
 def test_a_much_lower_mean_is_not_named_however_insensitive() -> None:

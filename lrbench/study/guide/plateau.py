@@ -137,7 +137,13 @@ def judge(outcome: Outcome, runs: Runs) -> ClaimVerdict:
     remedy = ""
     if finding == claim.CANNOT_TELL:
         size = f"{100 * margin:g} points"
-        remedy = claim.more_seeds([test], "study.guide.cut_seeds", size)
+        num_cut = sum(count > 0 for count in counts)
+        key = (
+            f"study.final_seeds, of which {num_cut} of {len(counts)} had a cut"
+            if num_cut <= guide.cut_seeds
+            else "study.guide.cut_seeds"
+        )
+        remedy = claim.more_seeds([test], key, size)
     return ClaimVerdict(
         claim=CLAIM,
         finding=finding,

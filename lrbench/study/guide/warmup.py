@@ -211,16 +211,29 @@ def _steadies(outcome: Outcome, runs: Runs, found: Sequence[Cell], test: Test) -
     guide = outcome.study.guide
     assert guide is not None
     factors = listed([f"{factor:g}" for factor in guide.warmup_lr_factors])
-    counts = []
+    counts, accuracies = [], []
     for side in ("with", "without"):
-        own = [run for cell in found for run in _side(cell, side, runs)]
-        diverged = sum(run.status == "diverged" for run in own)
-        counts.append(f"{diverged} of {len(own)} runs {side} it diverged")
+        of_cells = [_side(cell, side, runs) for cell in found]
+        diverged = sum(run.status == "diverged" for own in of_cells for run in own)
+        counts.append(f"{diverged} of {sum(map(len, of_cells))} runs {side} it diverged")
+        scores = [pd.Series(_scores(own, outcome.chance), dtype=float) for own in of_cells if own]
+        mean = np.mean([own.mean() for own in scores])
+        spread = math.sqrt(np.mean([own.var(ddof=1) for own in scores]))  # NaN of single runs
+        accuracies.append(f"{percent(float(mean))} {side} it (sd over seeds {points(spread)})")
     return (
         f"Tried on {vehicle(outcome, runs)}: a warmup of {guide.warmup} against none, at {factors} "
         f"times the tuned peak lr and {guide.warmup_budget} of the length. {listed(counts)}; "
-        f"without it the largest gradient norm is {_ratio(test)}."
+        f"mean test accuracy is {listed(accuracies)}; without it the largest gradient norm is "
+        f"{_ratio(test)}."
     )
+
+
+def _scores(side: Sequence[Run], chance: float) -> dict[int, float]:
+    """Test accuracy by seed, a diverged run as guessing."""
+    return {
+        run.seed: run.result["test_accuracy"] if run.status == "completed" else chance
+        for run in side
+    }
 
 
 def _larger(
@@ -255,11 +268,7 @@ def _table(outcome: Outcome, found: Sequence[Cell], runs: Runs) -> Table:
     rows = []
     for cell in found:
         sides = [_side(cell, side, runs) for side in ("without", "with")]
-        scores = [
-            {r.seed: r.result["test_accuracy"] if r.status == "completed" else outcome.chance
-             for r in side}
-            for side in sides
-        ]  # fmt: skip
+        scores = [_scores(side, outcome.chance) for side in sides]
         gain = paired(scores[1], scores[0])
         rows.append(
             (

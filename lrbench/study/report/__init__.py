@@ -23,7 +23,7 @@ from lrbench.study.protocol import Outcome, Point, Stage
 from lrbench.study.report import pictures, tables, tracks
 from lrbench.study.report.ranks import ranks
 from lrbench.study.report.recommendation import Recommendation, recommend
-from lrbench.study.report.tuning import trials_table
+from lrbench.study.report.tuning import shortfall_noise, trials_table
 from lrbench.study.runs import Runs, fresh, read_points
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def write(outcome: Outcome, missing: Mapping[Path, str]) -> Report:
     changed = []
     if full.share in untuned:
         changed = tracks.gains(outcome, full, tuned[full.share], untuned[full.share])
+    noise = shortfall_noise(tuned[full.share], len(outcome.study.tuning_seeds))
     report = Report(
         folder=outcome.folder,
         recommendation=recommend(outcome, tuned[full.share], runs),
@@ -117,7 +118,7 @@ def write(outcome: Outcome, missing: Mapping[Path, str]) -> Report:
         smaller=tuple(sections[s] for s in sorted(sections, reverse=True) if s != full.share),
         untuned=_untuned_tables(outcome, changed, untuned.get(full.share)),
         changed=tracks.gains_sentence(changed, outcome.default_lr) if changed else "",
-        tuning=tuple(tables.tuning(outcome, stage) for stage in _largest_first(outcome)),
+        tuning=tuple(tables.tuning(outcome, stage, noise) for stage in _largest_first(outcome)),
         grids=tuple(line for stage in _largest_first(outcome) for line in _grid(outcome, stage)),
         tuning_pictures=tuple(picture for picture in drawn if picture),
         budgets=(tables.ranks(ranks(tuned)),),

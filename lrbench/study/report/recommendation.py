@@ -20,7 +20,7 @@ from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, seeds_to_resolve, sm
 from lrbench.compare.verdict import MANY_SEEDS, p_value, percent, points, span
 from lrbench.study.guide.claim import by_seed, listed
 from lrbench.study.protocol import Outcome, Setting
-from lrbench.study.report.tuning import common_range, lr_trials, shortfalls
+from lrbench.study.report.tuning import common_range, lr_trials, shortfall_noise, shortfalls
 from lrbench.study.runs import Runs
 
 MAX_STEPS = 4
@@ -67,7 +67,8 @@ def recommend(outcome: Outcome, tuned: Analysis, runs: Runs) -> Recommendation:
         )
     areas = shortfalls(outcome.full, outcome.study.strategies)
     level = [rows[0]["strategy"], *_marked(tuned, *LEVEL)]
-    name = _safest(tuned, level, areas)
+    noise = shortfall_noise(tuned, len(outcome.study.tuning_seeds))
+    name = _safest(tuned, level, areas, noise)
     setting = outcome.full.chosen[name]
     sure = len(_marked(tuned, "worse")) == len(rows) - 1 > 0
     steps = [*_next_steps(outcome, tuned, name, sure), *_references(outcome, tuned, runs)]
@@ -76,7 +77,7 @@ def recommend(outcome: Outcome, tuned: Analysis, runs: Runs) -> Recommendation:
         strategy=name,
         setting=setting,
         sure=sure,
-        paragraph=" ".join(_sentences(outcome, tuned, name, level, areas)),
+        paragraph=" ".join(_sentences(outcome, tuned, name, level, areas, noise)),
         next_steps=tuple(steps[:MAX_STEPS]),
         command=command(outcome, name, setting),
     )
@@ -107,10 +108,11 @@ def _marked(tuned: Analysis, *marks: str) -> list[str]:
     return [str(name) for name in summary.loc[summary["mark"].isin(marks), "strategy"]]
 
 
-def _safest(tuned: Analysis, level: Sequence[str], areas: Mapping[str, float]) -> str:
+def _safest(tuned: Analysis, level: Sequence[str], areas: Mapping[str, float], noise: float) -> str:
     """Of `level`, the least sensitive to lr within one standard error of the best (or the margin).
 
-    Strategies with a diverged run are passed over where the best has none.
+    The best itself, unless another is less sensitive by more than `noise`. Strategies with a
+    diverged run are passed over where the best has none.
     """
     best = level[0]
     rows = tuned.summary.set_index("strategy")
@@ -123,8 +125,8 @@ def _safest(tuned: Analysis, level: Sequence[str], areas: Mapping[str, float]) -
         steady = rows.loc[name, "num_diverged"] <= rows.loc[best, "num_diverged"]
         if steady and abs(pair["difference"]) <= allowed:
             near.append(name)
-    known = [name for name in near if not math.isnan(areas[name])]
-    return min(known, key=lambda name: areas[name]) if len(known) == len(near) else best
+    least = min(near, key=lambda name: math.inf if math.isnan(areas[name]) else areas[name])
+    return least if areas[best] - areas[least] > noise else best
 
 
 def _pair(tuned: Analysis, a: str, b: str) -> dict[str, Any]:
@@ -152,6 +154,7 @@ def _sentences(
     name: str,
     level: Sequence[str],
     areas: Mapping[str, float],
+    noise: float,
 ) -> Iterator[str]:
     rows = tuned.summary.set_index("strategy")
     best = str(rows.index[0])
@@ -174,7 +177,7 @@ def _sentences(
     if pair["num_pairs"] < ENOUGH_SEEDS:
         yield f"Exploratory: {pair['num_pairs']} paired seeds are too few for a conclusion."
     if len(level) > 1:
-        yield from _level_sentences(outcome, tuned, name, level, areas)
+        yield from _level_sentences(outcome, tuned, name, level, areas, noise)
         return
     everyone = "every other strategy, the" if len(rows) > 2 else "the"
     lead = f"by {points(pair['difference'])} points ({_evidence(pair)})"
@@ -200,6 +203,7 @@ def _level_sentences(
     name: str,
     level: Sequence[str],
     areas: Mapping[str, float],
+    noise: float,
 ) -> Iterator[str]:
     """The best cannot be told from others: say so, and why this one."""
     rows = tuned.summary.set_index("strategy")
@@ -225,27 +229,38 @@ def _level_sentences(
         if not pair["identical"]
         else f"Its accuracies equal those of {other}."
     )
-    yield _why(outcome, name, level, areas)
+    yield _why(outcome, name, level, areas, noise)
 
 
-def _why(outcome: Outcome, name: str, level: Sequence[str], areas: Mapping[str, float]) -> str:
+def _why(
+    outcome: Outcome,
+    name: str,
+    level: Sequence[str],
+    areas: Mapping[str, float],
+    noise: float,
+) -> str:
     """Why `name` of all that are level with the best."""
-    if any(math.isnan(areas[other]) for other in level):
+    if any(math.isnan(areas[other]) for other in level) or math.isnan(noise):
         return f"On this evidence any of them will do; {name} is named for its mean."
-    low, high = common_range(outcome.full, outcome.study.strategies)
+    others = [other for other in level if other != name]
     least = min(level, key=lambda other: areas[other])
-    if name == least:
-        reason = "for being the least sensitive to its peak lr"
-    elif name == level[0]:
+    if name != level[0]:
+        among = "" if name == least else " of those close to the best mean"
+        reason = f"for being the least sensitive to its peak lr{among}"
+    elif areas[name] - areas[least] > noise:
         reason = f"for its mean, though {least} is less sensitive to its peak lr"
+    elif all(areas[other] - areas[name] > noise for other in others):
+        reason = "for its mean and for being the least sensitive to its peak lr"
     else:
-        reason = "for being the least sensitive to its peak lr of those close to the best mean"
-    others = [f"{other} {points(areas[other])}" for other in level if other != name]
+        reason = "for its mean"
+    low, high = common_range(outcome.full, outcome.study.strategies)
+    num_seeds = count(len(outcome.study.tuning_seeds), "tuning seed", "tuning seeds")
+    told = listed([f"{other} {points(areas[other])}" for other in others])
     return (
-        f"On this evidence any of them will do; {name} is named {reason}: over the peak lrs from "
+        f"On this evidence any of them will do; {name} is named {reason}. Over the peak lrs from "
         f"{low:g} to {high:g} it loses {points(areas[name])} points of validation accuracy on "
-        f"average against its own best, {listed(others)} "
-        f"({count(len(outcome.study.tuning_seeds), 'tuning seed', 'tuning seeds')})."
+        f"average against its own best, {told}; with {num_seeds} such numbers differ by up to "
+        f"{points(noise)} through seeds alone."
     )
 
 

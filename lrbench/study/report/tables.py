@@ -16,8 +16,12 @@ from lrbench.study.protocol import Outcome, Stage
 from lrbench.study.report.tuning import common_range, shortfalls
 
 
-def tuning(outcome: Outcome, stage: Stage) -> Table:
-    """One row per strategy and reference: what was chosen, and how much the choice matters."""
+def tuning(outcome: Outcome, stage: Stage, noise: float) -> Table:
+    """One row per strategy and reference: what was chosen, and how much the choice matters.
+
+    Args:
+        noise: see `lrbench.study.report.tuning.shortfall_noise`.
+    """
     several = len(outcome.stages) > 1
     strategies = list(outcome.study.strategies)
     low, high = common_range(stage, strategies)
@@ -51,7 +55,8 @@ def tuning(outcome: Outcome, stage: Stage) -> Table:
         f"guessing. Mean shortfall: sensitivity to the peak lr, in points; over the lrs{span} that "
         "every strategy was tried at, the area between its best and its accuracy as a function of "
         "log lr, divided by the range's width: what is lost on average by picking a peak lr there "
-        "blindly. Expected from 1 trial: the mean over its trials. All trials: trials.csv."
+        f"blindly; such numbers differ by up to {points(noise)} through seeds alone. Expected from "
+        "1 trial: the mean over its trials. All trials: trials.csv."
     )
     title = f"What was chosen, {stage.length}" if several else "What was chosen"
     told = caption if stage is outcome.full else "As above."

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
+from lrbench.compare.analysis import Analysis
 from lrbench.study.protocol import Stage, Trial
 
 Array = NDArray[np.float64]
@@ -48,6 +49,19 @@ def shortfall(trials: Sequence[Trial], low: float, high: float) -> float:
     at = np.concatenate([ends[:1], x[inside], ends[1:]])
     scores = np.interp(at, x, y)
     return float(scores.max() - trapezoid(scores, at) / (ends[1] - ends[0]))
+
+
+def shortfall_noise(tuned: Analysis, num_seeds: int) -> float:
+    """By how much two shortfalls may differ through seeds alone: two standard errors.
+
+    A shortfall is as uncertain as the best trial that it is measured from: its standard error is
+    about the standard deviation of a run's final validation accuracy over seeds (that of the runs
+    on the final seeds, pooled over strategies) by the root of the `num_seeds` of a trial. NaN
+    where no strategy completed two runs.
+    """
+    completed = tuned.chosen[tuned.chosen["status"] == "completed"]
+    variances = completed.groupby("strategy")["val_accuracy"].var(ddof=1)
+    return float(2 * math.sqrt(2 * variances.mean() / num_seeds))
 
 
 def expected_best(scores: Sequence[float]) -> Array:
