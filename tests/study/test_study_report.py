@@ -206,6 +206,19 @@ def test_divergences_are_told_and_a_steady_rival_is_preferred() -> None:
     assert nothing.paragraph == "No recommendation: every run on the final seeds diverged."
 
 
+def test_an_insensitive_rival_that_diverged_is_not_named() -> None:
+    """One divergence in eight is one standard error: 70 points / 8, sd 70 / √8, by √8 seeds."""
+    slope = {"cosine": 0.02, "warmup_decay": 0.0001, "onecycle": 0.02, "plateau": 0.02}
+    calm = world_of({**LEVEL, "warmup_decay": 0.902}, slope=slope, sd=0.0002)
+
+    def world(point: Point, given: Mapping[str, str]) -> Truth:
+        ruined = point.strategy == "warmup_decay" and point.seed == 3
+        return replace(calm(point, given), diverged=ruined)
+
+    assert recommended(calm)[0].strategy == "warmup_decay"
+    assert recommended(world)[0].strategy != "warmup_decay"
+
+
 def test_a_reference_ahead_of_all_strategies_is_worth_a_place() -> None:
     world = world_of({**LEVEL, "linear": 0.95})
     found, _ = recommended(world, study(budgets=["30%", "100%"]))
@@ -420,6 +433,9 @@ def test_the_numbers_as_files(outcome: Outcome) -> None:
     runs = rows(outcome.folder / "runs.csv")
     tuned = [row for row in runs if row["group"] == "track=tuned, budget=100%"]
     assert len(tuned) == 14  # of 16, one failed, one damaged
+    assert {row["group"] for row in runs} == {
+        *(f"track={k}, budget={b}%" for k in ("tuned", "untuned") for b in (30, 100)), "",
+    }  # fmt: skip
     assert {row["status"] for row in runs} == {"completed", "unfinished", "set aside"}
     trials = rows(outcome.folder / "trials.csv")
     assert len(trials) == 2 * 3 * 5
