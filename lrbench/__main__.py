@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 from lrbench import command_line, display, hydra_loader, run_folder, sweep, trust
 from lrbench.config import CONF, ConfigError
 from lrbench.resume_policy import resume
-from lrbench.run import DivergedRun, Stopped, follow, run
+from lrbench.run import DivergedRun, follow, run
+from lrbench.signals import Stopped, unwind_on_sigterm
 from lrbench.trainer import distributed
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,9 @@ def _lead(cfg: DictConfig) -> float | None:
     folder = Path(hydra_config.runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to stop
     if in_sweep:
+        sweep.follow_launcher()
         display.quiet()
     try:
         if cfg.resume is None and cfg.resume_policy is not None:
@@ -77,11 +80,14 @@ def _lead(cfg: DictConfig) -> float | None:
 def _failed(folder: Path, cfg: DictConfig, reason: str) -> float | None:
     """Leave a sweep's failed job to its folder, for the report, and let the others go on."""
     log.error(reason, exc_info=True)  # the log's last line tells why
-    if run_folder.last_error(folder) is None:  # logging was configured away
-        with (folder / run_folder.LOG).open("a") as file:
-            file.write(f"[{time.strftime('%F %T')}] ERROR {reason}\n")
-    if not (folder / ".hydra").exists():
-        run_folder.write_config(folder, cfg, HydraConfig.get())  # type: ignore[arg-type]
+    with suppress(OSError):  # a full disk, or the folder is gone: the others may still go on
+        if run_folder.last_error(folder) is None:  # logging was configured away
+            with (folder / run_folder.LOG).open("a") as file:
+                file.write(f"[{time.strftime('%F %T')}] ERROR {reason}\n")
+        if not (folder / ".hydra").exists():
+            run_folder.write_config(folder, cfg, HydraConfig.get())  # type: ignore[arg-type]
+    if run_folder.last_error(folder) != reason:  # then the console must tell
+        display.say(f"{folder}  failed  {reason}", "bold yellow")
     return None
 
 
@@ -101,6 +107,7 @@ def main() -> None:
         follow()
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # make Hydra hand exceptions on instead of printing them
+    unwind_on_sigterm()
     try:
         try:
             sys.argv[1:] = command_line.prepare(sys.argv[1:])
@@ -110,14 +117,14 @@ def main() -> None:
             distributed.lead(None)  # where it came to no run
             # Not when interrupted: the same command will go on with the sweep, and conclude it.
             interrupted = isinstance(sys.exception(), KeyboardInterrupt | Stopped)
-            failures = {} if interrupted else sweep.conclude()
+            incomplete = 0 if interrupted else sweep.conclude()
     except (KeyboardInterrupt, Stopped) as stop:
         sweep.abandon()
         sys.exit(stop.code if isinstance(stop, Stopped) else 130)
     except MISTAKES as error:
         raise _told(error) from error
-    if failures:
-        sys.exit(f"lrbench: {len(failures)} of the sweep's runs did not complete")
+    if incomplete:
+        sys.exit(f"lrbench: {incomplete} of the sweep's runs did not complete")
 
 
 if __name__ == "__main__":

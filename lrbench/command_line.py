@@ -6,6 +6,7 @@ import errno
 import hashlib
 import re
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -26,7 +27,7 @@ LAUNCHERS = {  # and the extras that bring them
     "ray": "ray",
 }
 # What a user can cause and mend; anything else is a bug and keeps its traceback.
-MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)
+MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError, BrokenExecutor)
 GROUPS = ("model", "dataset", "optimizer", "scheduler", "trainer", "experiment")
 
 
@@ -150,6 +151,11 @@ def _first_line(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         hint = "write key=value, with quotes around a value that holds spaces: 'key=5 epochs'"
         return f"{error.override} cannot be understood: {hint}"
+    if isinstance(error, BrokenExecutor):  # joblib's, whose message is a paragraph
+        return (
+            "a process that trained was killed from outside, perhaps for want of memory: the same "
+            "command goes on with what is missing"
+        )
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         remedy = "; free some space and run it again" if error.errno == errno.ENOSPC else ""

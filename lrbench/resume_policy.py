@@ -39,7 +39,7 @@ def resume(folder: Path, asked: DictConfig | None, policy: str | None) -> DictCo
         FolderError: the command changes what no policy allows, or changes anything without one.
         CheckpointError: there is no checkpoint to go on from.
     """
-    recorded = run_folder.recorded(folder, "config")
+    recorded = _completed(folder, run_folder.recorded(folder, "config"))
     old = run_folder.plain_config(recorded)
     new = old if asked is None else run_folder.plain_config(asked)
     differences = run_folder.diff(old, new)
@@ -117,10 +117,27 @@ def _make_over(
     step = checkpoint["state"]["step"]
     log.info("going on after update %d under resume_policy=%s: %s", step, policy, differences)
     checkpoint["state"]["resumes"].append({"step": step, "policy": policy, "changed": differences})
+    checkpoint["made_over_from"] = checkpoint["fingerprint"]  # until the next regular checkpoint
     checkpoint["config"] = config
     checkpoint["fingerprint"] = run_folder.fingerprint(config)
-    cfg = OmegaConf.create({**config, "resume": None, "resume_policy": None})
     (folder / run_folder.RESULT).unlink(missing_ok=True)
     save_checkpoint(folder / run_folder.CHECKPOINT, checkpoint)
+    return _write_config(folder, config)
+
+
+def _write_config(folder: Path, config: dict[str, Any]) -> DictConfig:
+    cfg = OmegaConf.create({**config, "resume": None, "resume_policy": None})
     run_folder.write_yaml(folder / ".hydra" / "config.yaml", cfg)
     return cfg
+
+
+def _completed(folder: Path, recorded: DictConfig) -> DictConfig:
+    """The recorded config, or the checkpoint's where a kill cut a making over between the two."""
+    path = folder / run_folder.CHECKPOINT
+    if not path.exists():
+        return recorded
+    checkpoint = load_checkpoint(path)
+    before = run_folder.fingerprint(run_folder.plain_config(recorded))
+    if checkpoint.get("made_over_from") != before:
+        return recorded
+    return _write_config(folder, checkpoint["config"])

@@ -24,7 +24,7 @@ from lrbench.model import Model
 from lrbench.optimizer import Optimizer
 from lrbench.run_report import environment, header, outcome, summary
 from lrbench.scheduler import Scheduler, lint
-from lrbench.signals import StopRequest
+from lrbench.signals import Stopped, StopRequest
 from lrbench.trainer import Trainer, distributed
 
 if TYPE_CHECKING:
@@ -52,13 +52,6 @@ class Parts(NamedTuple):
 
 class DivergedRun(Exception):
     """The run's loss left the finite numbers; its result says so."""
-
-
-class Stopped(SystemExit):
-    """The run was stopped by a signal and can be resumed; exits with the shell's usual code."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(128 + signum)
 
 
 def run(
@@ -296,7 +289,7 @@ def _train(
             log.info("%s: stopped after update %d of %d", name, loop.state.step, loop.total_steps)
             again = shlex.join([f"resume={folder}", *trust.words()])
             log.info("resume with: python -m lrbench %s", again)
-            raise Stopped(signum) from None
+            raise Stopped(128 + signum) from None
         status = "completed" if diverged is None else "diverged"
         recorder.add(hparams.session_end(status, time.time()))
         files = recorder.position()
@@ -315,10 +308,13 @@ def _train(
         "files": files,
     }
     run_folder.write_result(folder, result)
+    if diverged is None:
+        for line in summary(result, folder):
+            log.info(line)
+    if stop.signum is not None:  # too late for this run, but a sweep must not go on
+        raise Stopped(128 + stop.signum)
     if diverged is not None:
         raise DivergedRun(f"diverged: {diverged}; recorded in {folder / run_folder.RESULT}")
-    for line in summary(result, folder):
-        log.info(line)
     return result
 
 

@@ -9,6 +9,8 @@ import json
 import math
 import os
 import shlex
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +20,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich import get_console
@@ -30,9 +33,14 @@ from lrbench.trainer import distributed
 
 POLL_SECONDS = 0.5
 NEWEST_FIRST = (run_folder.RESULT, run_folder.LOG)
+POLL_SHARE = 0.05  # of the time at most: looking through thousands of folders takes a while
 LINE_SECONDS = 30.0  # longest silence of a brief watch in a pipe
 
+LAUNCHER = "LRBENCH_LAUNCHER"  # the environment's name for the process that has launched a sweep
+SAVING_SECONDS = 30.0  # that a worker without a launcher has to save
+
 current: Sweep | None = None  # the sweep that this process has launched
+_follower: threading.Thread | None = None
 
 
 class Watch(Callback):
@@ -46,6 +54,32 @@ class Watch(Callback):
         if current.done_before:
             say(f"{current.done_before} runs are done already in {current.folder}")
         current.start()
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ARG002
+        """Forget the job's configs, which Hydra would keep for each job to the sweep's end."""
+        job_return.cfg = job_return.hydra_cfg = None
+
+
+def follow_launcher() -> None:
+    """End this process, as SIGTERM does, when the one that has launched it for the sweep is gone.
+
+    joblib's workers would train on, job after job, unseen. A job that a cluster or submitit minds
+    is no child of the launcher's and outlives it.
+    """
+    global _follower
+    parent = os.getppid()
+    if _follower is not None or os.environ.get(LAUNCHER) != str(parent):
+        return
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        while True:  # the first time a run saves, the second time nothing trains any more
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(SAVING_SECONDS)
+
+    _follower = threading.Thread(target=follow, name="launcher", daemon=True)
+    _follower.start()
 
 
 def number_of_jobs(config: DictConfig) -> int | None:
@@ -66,27 +100,32 @@ def number_of_jobs(config: DictConfig) -> int | None:
     return math.prod(sum(1 for _ in override.sweep_iterator()) for override in swept)
 
 
-def conclude() -> dict[str, str]:
+def conclude() -> int:
     """End the sweep that this process launched, if any: its failures told, its runs compared.
 
     Returns:
-        The runs that did not complete, and why.
+        How many of its runs did not complete.
     """
     ended = _end()
     if ended is None:
-        return {}
+        return 0
     run_folder.sweep_away(ended.folder)
     if not ended.folder.exists():  # refused before its first run
-        return {}
+        return 0
     failures = ended.failures()
     for name, reason in failures.items():
         say(f"{name}  {reason}", "bold yellow")
+    lost = max(0, (ended.num_jobs or 0) - len(ended.outcomes))
+    if sys.exception() is not None:  # it stopped half-way, and its reason is told
+        lost = 0
+    if lost:
+        say(f"{lost} of {ended.num_jobs} runs left neither a result nor a reason", "bold yellow")
     _compare(ended.folder)
     folder = ended.folder
     if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
     say(f"curves  tensorboard --logdir {shlex.quote(str(folder))}")
-    return failures
+    return len(failures) + lost
 
 
 def abandon() -> None:
@@ -157,6 +196,7 @@ class Sweep:
 
     def start(self) -> None:
         """Watch in the background: a live line in a terminal, a line per run in a pipe."""
+        os.environ[LAUNCHER] = str(os.getpid())
         self._thread.start()
 
     def finish(self) -> None:
@@ -183,7 +223,7 @@ class Sweep:
             stopping = False
             last_line = time.time()
             while True:
-                running = 0
+                running, began = 0, time.monotonic()
                 for name, outcome in self._look(changed_since=self._began):
                     if outcome is None:
                         running += 1
@@ -197,7 +237,8 @@ class Sweep:
                 if self._brief and bar.disable and time.time() - last_line >= LINE_SECONDS:
                     last_line = time.time()
                     say(f"{self._title}  {line}")
-                stopping = self._stop.wait(POLL_SECONDS)
+                took = time.monotonic() - began
+                stopping = self._stop.wait(max(POLL_SECONDS, took / POLL_SHARE))
 
     def _tell(self, name: str, outcome: Outcome) -> None:
         if not self._brief or outcome.status == "failed":

@@ -176,3 +176,21 @@ def test_a_run_of_a_sweep_is_resumed_by_its_folder(command: Command) -> None:
     assert len(factors(folder)) == 30
     result = json.loads(Path(folder, "result.json").read_text())
     assert (result["scheduler"], result["steps"]) == ("cosine+cooldown", 30)
+
+
+def test_a_making_over_that_a_kill_cut_in_two_is_completed(
+    begun: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint is made over and .hydra/config.yaml is not, nor has the run gone on."""
+
+    def killed(*_: object) -> None:
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lrbench.resume_policy._write_config", killed)
+        assert begun("resume=run", LONGER, "resume_policy=rescale") == "killed"
+    assert begun("resume=run") == ""
+    assert factors() == pytest.approx(
+        [cosine(t, 20) for t in range(20)] + [cosine(t, 30) for t in range(20, 30)], abs=1e-6
+    )
+    assert [entry["policy"] for entry in resumes()] == ["rescale"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,53 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_holds_nothing(tmp_pa
     process.wait()
     run_folder.lock(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweeps_job_waits_for_whoever_still_holds_its_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold = (
+        "import sys, time; from pathlib import Path; from lrbench import run_folder\n"
+        "run_folder.lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(0.5)"
+    )
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    os.close(run_folder.lock(tmp_path, wait=True))
+    assert "is in use by another process: waiting for it to end" in caplog.text
+    assert process.wait(5) == 0
+
+
+def test_a_refused_command_leaves_the_folder_of_one_that_has_just_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "lrbench.log").write_text("x")
+    handle = run_folder.lock(folder)
+    run_folder.sweep_away(folder)
+    assert (folder / "lrbench.log").exists()
+    os.close(handle)
+    run_folder.sweep_away(folder)
+    assert not folder.exists()
+
+
+def test_what_a_kill_left_half_written_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    mine = [tmp_path / "notes.tmp", tmp_path / ".hydra" / "config.yaml", tmp_path / "checkpoint.pt"]
+    for path in [*mine, tmp_path / ".checkpoint.pt.7.tmp", tmp_path / ".hydra" / ".x.yaml.7.tmp"]:
+        path.touch()
+    run_folder.clear(tmp_path)
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(mine)
+
+
+def test_a_changed_config_is_not_taken_for_the_runs(tmp_path: Path) -> None:
+    hydra = OmegaConf.create({"overrides": {"task": ["seed=0"]}})
+    run_folder.write_config(tmp_path, OmegaConf.create(CONFIG), hydra)
+    assert run_folder.recorded(tmp_path, "config") == CONFIG
+    path = tmp_path / ".hydra" / "config.yaml"
+    path.write_text(path.read_text().replace("2 steps", "3 steps"))
+    with pytest.raises(FolderError, match=r"config\.yaml is damaged \(its checksum is of other"):
+        run_folder.recorded(tmp_path, "config")
 
 
 @pytest.mark.parametrize(

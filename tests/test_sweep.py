@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig
 
 from lrbench import run_folder, sweep
 
@@ -195,3 +197,48 @@ def test_a_damaged_run_does_not_stop_the_watch(tmp_path: Path) -> None:
         (tmp_path / name / run_folder.RESULT).write_text(text)
     watched = sweep.Sweep(tmp_path, 2)
     assert watched.outcomes == {}
+
+
+def test_a_job_that_left_nothing_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its folder was deleted, or whoever trained it was killed before its log began."""
+    watched = sweep.Sweep(tmp_path, 2)
+    monkeypatch.setenv(sweep.LAUNCHER, "")  # so that what it sets does not outlast the test
+    watched.start()
+    monkeypatch.setattr("lrbench.sweep.current", watched)
+    assert sweep.conclude() == 2
+    assert "2 of 2 runs left neither a result nor a reason" in capsys.readouterr().out
+
+
+def test_a_sweep_keeps_no_configs_of_jobs_that_are_done() -> None:
+    done = JobReturn(cfg=DictConfig({"seed": 0}), hydra_cfg=DictConfig({}), overrides=["seed=0"])
+    done.return_value, done.status = 0.5, JobStatus.COMPLETED
+    sweep.Watch().on_job_end(DictConfig({}), done)
+    assert done.cfg is None
+    assert done.hydra_cfg is None
+    assert (done.return_value, done.overrides) == (0.5, ["seed=0"])
+
+
+def test_a_worker_ends_with_its_launcher() -> None:
+    """As joblib's do not when it is killed: they would train on unseen."""
+    worker = (
+        "import time; from lrbench import sweep\n"
+        "sweep.follow_launcher(); print('follows', flush=True); time.sleep(60)"
+    )
+    launcher = (
+        "import os, subprocess, sys, time; from lrbench import sweep\n"
+        "os.environ[sweep.LAUNCHER] = str(os.getpid())\n"
+        f"worker = subprocess.Popen([sys.executable, '-c', {worker!r}])\n"
+        "print(worker.pid, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True, env=ENV
+    )
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    assert process.stdout.readline() == "follows\n"
+    os.kill(pid, 0)
+    process.kill()
+    assert process.stdout.read() == ""  # both ends of the pipe that the worker held are closed
+    process.wait()

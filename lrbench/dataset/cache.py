@@ -258,7 +258,7 @@ def _read_journal(
 ) -> dict[int, int]:
     """CRC-32 by number of the chunks that an earlier process finished and that are still sound."""
     try:
-        lines = (partial / "journal").read_text().splitlines()
+        lines = (partial / "journal").read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     images = _map_file(partial / "images", np.uint8, shape)
@@ -267,7 +267,7 @@ def _read_journal(
     for line in lines:
         fields = line.split()
         if len(fields) != 3 or not all(field.isdecimal() for field in fields):
-            continue  # the last line may be cut short
+            continue  # damaged, or cut short as the last line may be
         number, images_crc, sums_crc = map(int, fields)
         rows = slice(number * chunk_images, (number + 1) * chunk_images)
         if zlib.crc32(images[rows].data) == images_crc and zlib.crc32(sums[rows].data) == sums_crc:

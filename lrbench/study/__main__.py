@@ -56,8 +56,9 @@ def study(arguments: Arguments) -> int:
 def main() -> None:
     """Run the study; a mistake is one line on stderr and exit code 1."""
     from lrbench.__main__ import MISTAKES
-    from lrbench.run import Stopped
+    from lrbench.signals import Stopped, unwind_on_sigterm
 
+    unwind_on_sigterm()
     try:
         arguments = parse(sys.argv[1:])
         if arguments.help:

@@ -435,7 +435,7 @@ def cut_after_four(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return patch
 
 
-@pytest.mark.parametrize("damage", [None, "images", "sums", "journal"])
+@pytest.mark.parametrize("damage", [None, "images", "sums", "journal", "journal's text"])
 def test_decoding_goes_on_where_it_was_cut(
     damage: str | None,
     tree: Path,
@@ -454,6 +454,10 @@ def test_decoding_goes_on_where_it_was_cut(
     if damage == "journal":  # its last line is cut short
         path = partial / damage
         path.write_text(path.read_text()[:-12])
+        todo = files[9:]
+    elif damage == "journal's text":  # no UTF-8 any more
+        path = partial / "journal"
+        path.write_bytes(path.read_bytes()[:-2] + b"\xb0\n")
         todo = files[9:]
     elif damage:
         flip_bit(partial / damage, place=0.2)  # image 4, in chunk 1
