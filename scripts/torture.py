@@ -1,7 +1,7 @@
-"""Faults by the hundred, and a table of what they cost: python scripts/torture.py kill --count 50
+"""Faults by the hundred, and a table of what they cost: python scripts/torture.py kill-cosine disk
 
-Parts, of which several can be named: kill, processes, decode, sweep, signals, disk, damage, same,
-long. Exit code 1 if anything was lost.
+Parts, of which several can be named: kill-cosine (warmup_decay, onecycle, plateau), processes,
+decode, sweep, signals, disk, damage, same, long. Exit code 1 if anything was lost.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from faults import Row, damage, disk, kill, same, signalled, sweeps
@@ -20,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Part = Callable[[Path, int, int], list[Row]]
 PARTS: dict[str, tuple[Part, int]] = {  # and how often, unless told otherwise
-    "kill": (kill.kill, 50),
+    **{f"kill-{s}": (partial(kill.kill, strategy=s), 50) for s in kill.STRATEGIES},
     "processes": (kill.kill_processes, 12),
     "decode": (kill.decode, 30),
     "sweep": (sweeps.sweep, 10),

@@ -31,20 +31,19 @@ def arguments(strategy: str, model: str, folder: str) -> list[str]:
     ]
 
 
-def kill(work: Path, count: int, seed: int) -> list[Row]:
-    """`count` kills of each strategy, several a run; then the run must equal an undisturbed one."""
+def kill(work: Path, count: int, seed: int, *, strategy: str) -> list[Row]:
+    """`count` kills, several a run; then the run must equal an undisturbed one."""
     forks.warm_up()
     random_ = random.Random(seed)
-    rows = {moment: Row(f"kill: {moment}") for moment in MOMENTS}
-    for strategy in STRATEGIES:
-        for model in MODELS:
-            _whole(work, strategy, model)
-        passings = {m: _passings(work, strategy, m) for m in MOMENTS[:-1]}
-        killed = trial = 0
-        while killed < count:
-            trial += 1
-            chain = _chain(work, strategy, trial, count - killed, passings, random_, rows)
-            killed += len(chain)
+    rows = {moment: Row(f"kill {strategy}: {moment}") for moment in MOMENTS}
+    for model in MODELS:
+        _whole(work, strategy, model)
+    passings = {m: _passings(work, strategy, m) for m in MOMENTS[:-1]}
+    killed = trial = 0
+    while killed < count:
+        trial += 1
+        chain = _chain(work, strategy, trial, count - killed, passings, random_, rows)
+        killed += len(chain)
     return list(rows.values())
 
 
