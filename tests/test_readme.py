@@ -53,6 +53,11 @@ def test_the_readme_has_commands() -> None:
 def test_command(command: str, tmp_path: Path) -> None:
     if "four_way" in command:  # 20 runs; tests/test_sweep.py has shorter ones
         run(f"{command} trainer.length='2 steps' model=mlp 'seed=range(1)'", tmp_path)
+    elif "lrbench.study" in command:  # tests/study has whole ones
+        plan = run(f"{command.removesuffix(' dry_run=true')} dry_run=true", tmp_path)
+        assert "the guide's own" in plan
+    elif "lrbench.find_lr" in command:
+        assert "optimizer.lr=" in run(f"{command} num_steps=60 num_seeds=1", tmp_path)
     elif "preview" not in command and any(word in command for word in NEEDS_DATA):
         assert "_target_: lrbench.trainer.Trainer" in run(f"{command} --cfg job", tmp_path)
     elif command.startswith("python -m lrbench ") and "--help" not in command:
@@ -96,6 +101,13 @@ def test_the_example_of_a_loop_of_ones_own_runs() -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     assert names["optimizer"].param_groups[0]["lr"] == pytest.approx(0.1 / 25 / 1e4)
+
+
+def test_the_example_of_a_range_test_finds_a_range() -> None:
+    (code,) = [block for _, block in BLOCKS if "range_test(" in block]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert 0 < names["found"].low < names["found"].high < 100
 
 
 def test_every_choice_is_named() -> None:
