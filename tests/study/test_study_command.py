@@ -32,8 +32,12 @@ Run = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def _own_handlers() -> Iterator[None]:
-    """Take back the handlers that Hydra, asked to log, gives the root logger."""
+def _own_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take back the handlers that Hydra, asked to log, gives the root logger; keep pytest's open.
+
+    Configuring the logging closes every handler that there is, the test runner's included.
+    """
+    monkeypatch.setattr("logging.config._clearExistingHandlers", lambda: None)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
