@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,11 @@ REPOSITORY = Path(__file__).parents[1]
 CIFAR10_JPEG = REPOSITORY.parent / "shared" / "data" / "cifar10-jpeg.tar.gz"
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 IMAGES_PER_CLASS = 60
+
+
+def pytest_configure() -> None:
+    """Let the processes that tests start be interrupted: in the background, a shell ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -203,7 +203,7 @@ def test_a_job_that_left_nothing_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its folder was deleted, or whoever trained it was killed before its log began."""
-    (tmp_path / "multirun.yaml").touch()  # Hydra's; a folder without anything was refused
+    (tmp_path / "cosine" / "seed=0").mkdir(parents=True)  # a sweep that was refused leaves none
     watched = sweep.Sweep(tmp_path, 2)
     monkeypatch.setenv(sweep.LAUNCHER, "")  # so that what it sets does not outlast the test
     watched.start()
