@@ -107,7 +107,8 @@ def main() -> None:
         follow()
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # make Hydra hand exceptions on instead of printing them
-    unwind_on_sigterm()
+    if distributed.num_processes() == 1:  # else unwinding would wait for the others
+        unwind_on_sigterm()
     try:
         try:
             sys.argv[1:] = command_line.prepare(sys.argv[1:])
