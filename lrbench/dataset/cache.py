@@ -19,6 +19,8 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
+import mmap
 import os
 import shutil
 import zlib
@@ -68,7 +70,11 @@ class CachedImages:
         self.pixel_sums = _map_file(folder / "sums", np.int64, (meta.shape[0], 2, meta.shape[3]))
         if zlib.crc32(self.pixel_sums.data) != meta.sums_crc:
             raise DamagedCacheError(folder / "sums")
-        self._array = _map_file(folder / "images", np.uint8, meta.shape)
+        self._map = _map(folder / "images", math.prod(meta.shape))
+        # Reading on from what is asked for, as the kernel does by itself, may read a thousand times
+        # as much: images are wanted in random order.
+        self._map.madvise(mmap.MADV_RANDOM)
+        self._array = np.frombuffer(self._map, dtype=np.uint8).reshape(meta.shape)
         self._unchecked = np.ones(len(meta.chunk_crcs), dtype=bool)
 
     def verify(self) -> None:
@@ -95,6 +101,8 @@ class CachedImages:
             touched[index // self.meta.chunk_images] = True
             for chunk in np.flatnonzero(touched & self._unchecked).tolist():
                 self._check_chunk(chunk)
+        for row in np.sort(index).tolist():  # all at once, rather than each when it is touched
+            self._announce(row, row + 1)
         return self._array[index]
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -103,14 +111,23 @@ class CachedImages:
         for chunk in range(start // size, -(-stop // size)):
             if self._unchecked[chunk]:
                 self._check_chunk(chunk)
+        self._announce(start, stop)
         return self._array[start:stop]
 
     def _check_chunk(self, chunk: int) -> None:
         start = chunk * self.meta.chunk_images
-        rows = self._array[start : start + self.meta.chunk_images]
+        stop = min(start + self.meta.chunk_images, len(self._array))
+        self._announce(start, stop)
+        rows = self._array[start:stop]
         if zlib.crc32(rows.data) != self.meta.chunk_crcs[chunk]:
             raise DamagedCacheError(self.folder / "images")
         self._unchecked[chunk] = False
+
+    def _announce(self, start: int, stop: int) -> None:
+        """Have the kernel begin to read images ``start <= i < stop`` from the disk."""
+        size = math.prod(self.meta.shape[1:])
+        first = start * size // mmap.PAGESIZE * mmap.PAGESIZE
+        self._map.madvise(mmap.MADV_WILLNEED, first, stop * size - first)
 
 
 class CachedRows:
@@ -331,9 +348,16 @@ def _write_meta(path: Path, meta: Meta) -> None:
 
 def _map_file(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
     """The file at `path` as an array of `shape`, read-only, mapped into memory."""
-    if path.stat().st_size != np.dtype(dtype).itemsize * int(np.prod(shape)):
-        raise DamagedCacheError(path)
-    return np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=shape))
+    mapped = _map(path, np.dtype(dtype).itemsize * math.prod(shape))
+    return np.frombuffer(mapped, dtype=dtype).reshape(shape)
+
+
+def _map(path: Path, num_bytes: int) -> mmap.mmap:
+    """The file at `path`, of `num_bytes`, mapped into memory, read-only."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size != num_bytes:
+            raise DamagedCacheError(path)
+        return mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ)
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import mmap
 import os
 import shutil
 import subprocess
@@ -412,6 +414,33 @@ def test_a_cache_too_large_to_check_at_once_is_checked_as_it_is_used(
         images.rows(10, 16).read()
     with pytest.raises(DamagedCacheError):
         images.verify()
+
+
+def pages_in_memory(path: Path) -> int:
+    """Pages of the file at `path` that the kernel holds."""
+    with path.open("rb") as file:
+        mapped = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
+    held = (ctypes.c_ubyte * -(-mapped.size // mmap.PAGESIZE))()
+    address = ctypes.c_void_p(mapped.ctypes.data)
+    assert ctypes.CDLL(None).mincore(address, ctypes.c_size_t(mapped.size), held) == 0
+    return sum(page & 1 for page in held)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what it holds in memory")
+@pytest.mark.usefixtures("small_chunks")
+def test_nothing_is_read_but_what_is_asked_for(tmp_path: Path, cache: Path) -> None:
+    """The kernel reads on by itself: of images in random order, much more than is wanted."""
+    tree = make_tree(tmp_path / "images", per_class=32, side=64)  # an image fills three pages
+    expected = read_all(config(tree, cache))[40]
+    path = cache_folder(cache) / "images"
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if pages_in_memory(path) > 0:
+        pytest.skip("this file system keeps files in memory")
+    images = open_cache(cache_folder(cache))
+    assert images is not None
+    assert np.array_equal(images.take(np.array([40]))[0], expected)
+    assert pages_in_memory(path) == 9  # the chunk of three images that was checked, of 240 pages
 
 
 class Cut(BaseException):
