@@ -55,9 +55,8 @@ def evaluate(
                     continue
                 count += len(labels)
                 if batch_size is not None and len(labels) < batch_size:
-                    missing = batch_size - len(labels)
-                    images = torch.cat([images, images[:1].expand(missing, *images.shape[1:])])
-                    labels = F.pad(labels, (0, missing), value=IGNORED)
+                    images = _filled(images, batch_size)
+                    labels = F.pad(labels, (0, batch_size - len(labels)), value=IGNORED)
                 with autocast():
                     logits = model(images)
                 logits = logits.float()
@@ -72,6 +71,17 @@ def evaluate(
         loss=_float32(math.fsum(row[0] for row in rows) / count),
         accuracy=_float32(math.fsum(row[1] for row in rows) / count),
     )
+
+
+def _filled(images: Tensor, batch_size: int) -> Tensor:
+    """`images` and copies of the first, `batch_size` in all, in the same memory layout.
+
+    `torch.cat` would choose a layout of its own for grey images, and the model be compiled for it.
+    """
+    filled = images.new_empty_strided((batch_size, *images.shape[1:]), images.stride())
+    filled[: len(images)] = images
+    filled[len(images) :] = images[:1]
+    return filled
 
 
 def _float32(value: float) -> float:

@@ -35,12 +35,17 @@ def test_equals_the_whole_split_at_once(size: int, fill: int | None) -> None:
     assert result.accuracy == pytest.approx(expected, rel=1e-7)
 
 
-def test_filling_shows_a_compiled_model_one_shape() -> None:
-    shapes = set()
+@pytest.mark.parametrize("strides", [(16, 16, 4, 1), (16, 1, 4, 1)], ids=["NCHW", "NHWC"])
+def test_filling_shows_a_compiled_model_one_shape(strides: tuple[int, ...]) -> None:
+    seen = set()
     net = model()
-    net.register_forward_hook(lambda _m, inputs, _o: shapes.add(tuple(inputs[0].shape)))
-    evaluate(net, batches(10), autocast=nullcontext, batch_size=10)
-    assert shapes == {(10, 1, 4, 4)}
+    net.register_forward_hook(
+        lambda _m, inputs, _o: seen.add((inputs[0].shape, inputs[0].stride()))
+    )
+    laid_out = ((x.as_strided(x.shape, strides), y) for x, y in batches(10))
+    result = evaluate(net, laid_out, autocast=nullcontext, batch_size=10)
+    assert seen == {((10, 1, 4, 4), strides)}
+    assert result == evaluate(net, batches(10), autocast=nullcontext, batch_size=10)
 
 
 def test_leaves_the_mode_and_the_statistics_as_they_were() -> None:
