@@ -303,7 +303,11 @@ def _train(
         **outcome(loop.state, test, parts.settings.batch_size),
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,
-        "environment": {**environment(loop.device, config), "compiled": loop.compiled},
+        "environment": {
+            **environment(loop.device, config),
+            "precision": loop.arithmetic[0],
+            "compiled": loop.compiled,
+        },
         "fingerprint": identity["fingerprint"],
         "files": files,
     }

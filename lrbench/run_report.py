@@ -35,12 +35,6 @@ def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> I
     num_parameters = sum(p.numel() for p in loop.model.parameters())
     shape = f"{data.in_channels}×{data.image_size}×{data.image_size}"
     phases = " → ".join(f"{phase.name} {phase.stop - phase.start:,}" for phase in loop.phases)
-    kind = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16"}
-    how = [
-        kind[str(loop.dtype)],
-        "channels_last" if settings.channels_last else "channels_first",
-        "compiled" if loop.compiled else "eager",
-    ]
     yield f"lrbench {lrbench.__version__}: {choices['scheduler']} on {choices['dataset']}"
     yield f"  model      {choices['model']}, {num_parameters:,} parameters"
     yield (
@@ -55,7 +49,7 @@ def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> I
     yield f"  optimizer  {choices['optimizer']}"
     number = distributed.num_processes()
     device = f"{f'{number} processes, the first on ' if number > 1 else ''}"
-    yield f"  device     {device}{hardware.describe(loop.device)}, {', '.join(how)}"
+    yield f"  device     {device}{hardware.describe(loop.device)}, {', '.join(loop.arithmetic)}"
     yield f"  folder     {folder}"
     if state.step:
         yield f"  resumed    after update {state.step:,}"

@@ -263,14 +263,17 @@ def _uneven(members: Sequence[Member], lr_sweep: bool) -> list[Problem]:
                 notes.append(
                     Problem(strategy, f"was not run at lr={values}, as others were: unequal tuning")
                 )
-    devices = {
-        str(e.get("device"))
-        for m in members
-        if isinstance(e := m.run.result.get("environment"), Mapping)
-    }
-    if len(devices) > 1:
-        what = "; ".join(sorted(devices))
-        notes.append(Problem("", f"run on different hardware ({what}): compare no seconds"))
+    for fact, what, consequence in (
+        ("device", "on different hardware", "compare no seconds"),
+        ("precision", "in different precisions", "a difference may be theirs"),
+    ):
+        told = {
+            str(e[fact])
+            for m in members
+            if isinstance(e := m.run.result.get("environment"), Mapping) and fact in e
+        }
+        if len(told) > 1:
+            notes.append(Problem("", f"run {what} ({'; '.join(sorted(told))}): {consequence}"))
     return notes
 
 

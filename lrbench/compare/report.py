@@ -61,6 +61,7 @@ class Section:
             f"peak lr {', '.join(number(lr) for lr in lrs)}",
             f"lrbench {environment.get('lrbench', 'unknown')}",
             str(environment.get("device", "")),
+            str(environment.get("precision", "")),
         ]
         return " · ".join(fact for fact in facts if fact)
 

@@ -12,6 +12,7 @@ from lrbench import duration
 from lrbench.checks import require, require_choice
 
 MAX_THREADS = 1024  # torch starts all it is told to
+PRECISIONS = ("auto", "bf16_if_native", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Trainer:
     max_grad_norm: float | None  # L2 norm over all parameters; None: no clipping
     record_grad_norm: bool  # before clipping
     label_smoothing: float  # of the training loss alone
-    precision: str  # auto, fp32, bf16, fp16
+    precision: str  # one of PRECISIONS
     compile: bool | str  # True, False or "auto"
     channels_last: bool
     device: str  # auto, cpu, cuda, cuda:1, mps
@@ -60,7 +61,7 @@ class Trainer:
         require(fits, "max_grad_norm", norm, "must be above 0 and finite")
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing", smoothing, "must be at least 0 and below 1")
-        require_choice("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
+        require_choice("precision", self.precision, PRECISIONS)
         require(
             isinstance(self.compile, bool) or self.compile == "auto",
             "compile",

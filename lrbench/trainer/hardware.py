@@ -16,6 +16,9 @@ import torch
 from lrbench.trainer import Trainer, distributed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+# Updates of a run whose compilation pays on a CPU: ResNet-20's takes 20 to 36 s and saves 28 ms of
+# each update in bf16, 10 to 20 in fp32 (two cores, scripts/bench/layout.py).
+COMPILING_PAYS = 2000
 
 
 def choose_device(name: str) -> torch.device:
@@ -84,13 +87,18 @@ def _keep_freed_memory() -> None:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of the forward pass; ``auto`` is bf16 on a GPU that has it, else fp32.
+    """The dtype of the forward pass.
+
+    ``auto`` is bf16 on a GPU that has it, else fp32; ``bf16_if_native`` is bf16 also on a CPU whose
+    matrix unit has it (Intel's AMX). Elsewhere a CPU is slower in bf16 than in fp32.
 
     Raises:
         ValueError: the device cannot do it.
     """
-    if name == "auto":
+    if name in ("auto", "bf16_if_native"):
         bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        if device.type == "cpu" and name == "bf16_if_native":
+            bf16 = torch.cpu._is_amx_tile_supported()
         name = "bf16" if bf16 else "fp32"
     if name != "fp32" and not torch.amp.is_autocast_available(device.type):
         raise ValueError(f"trainer.precision={name} is not available on {device.type}: use fp32")
@@ -104,27 +112,28 @@ def autocast(device: torch.device, dtype: torch.dtype) -> Callable[[], AbstractC
     return lambda: torch.autocast(device.type, dtype=dtype)
 
 
-def choose_compile(setting: bool | str, device: torch.device) -> bool:
-    """Whether to compile the model; ``auto`` does on a GPU, and on a CPU with a C++ compiler.
+def choose_compile(setting: bool | str, device: torch.device, total_steps: int) -> bool:
+    """Whether to compile the model for a run of `total_steps` updates.
 
-    On the CPUs of several processes it does not: there, every BatchNorm that they share cuts the
-    compiled part in two.
+    ``auto`` does on a GPU, and on a CPU with a C++ compiler if the run is long enough to win back
+    the time that it takes. On the CPUs of several processes it does not: there, every BatchNorm
+    that they share cuts the compiled part in two.
 
     Raises:
         ValueError: it must, and there is no C++ compiler.
     """
-    if setting == "auto" and device.type == "cpu" and distributed.num_processes() > 1:
-        return False
-    if not setting or device.type != "cpu":
-        return device.type == "cuda" if setting == "auto" else bool(setting)
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    found = shutil.which(compiler) is not None
-    if setting == "auto" or found:
-        return found
-    raise ValueError(
-        f"trainer.compile={setting} needs a C++ compiler, and there is no {compiler}: install one, "
-        "name yours in the environment variable CXX, or write trainer.compile=false"
-    )
+    found = device.type != "cpu" or shutil.which(compiler) is not None
+    if setting == "auto" and device.type == "cpu":
+        return found and total_steps >= COMPILING_PAYS and distributed.num_processes() == 1
+    if setting == "auto":
+        return device.type == "cuda"
+    if setting and not found:
+        raise ValueError(
+            f"trainer.compile={setting} needs a C++ compiler, and there is no {compiler}: install "
+            "one, name yours in the environment variable CXX, or write trainer.compile=false"
+        )
+    return bool(setting)
 
 
 def describe(device: torch.device) -> str:

@@ -131,14 +131,25 @@ class Loop:
         self.autocast = hardware.autocast(device, self.dtype)
         fp16 = self.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(device.type) if fp16 else None
-        self.compiled = hardware.choose_compile(settings.compile, device)
+        self.compiled = hardware.choose_compile(settings.compile, device, self.total_steps)
         network = distributed.data_parallel(model)
+        if self.compiled:
+            # Else what a sweep's earlier runs compiled counts against this one: after four other
+            # networks it would be eager, and for another batch size its shapes would be variables.
+            torch.compiler.reset()
         self.forward: Any = torch.compile(network) if self.compiled else network
         self._waiting: list[_Measured] = []  # still on the device
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take up where the run that handed `checkpoint` to `save` left off, bit for bit."""
         self.state = State(**checkpoint["state"])
+        before, now = checkpoint["arithmetic"], self.arithmetic
+        if before != now:  # another machine, or a C++ compiler that has come or gone
+            log.warning(
+                "this run was begun in %s and goes on in %s: it will not be bit-identical to one "
+                "that never stopped",
+                *(", ".join(arithmetic) for arithmetic in (before, now)),
+            )
         self.model.load_state_dict(checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         if self.scaler is not None:
@@ -374,6 +385,7 @@ class Loop:
         self.save(
             {
                 "state": asdict(self.state),
+                "arithmetic": self.arithmetic,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "files": self.recorder.position(),
@@ -395,6 +407,16 @@ class Loop:
         values = {"lr": lr, "train/loss": loss, "train/grad_norm": grad_norm}
         self.recorder.record(step, step / self.steps_per_epoch, seconds, values)
         raise Diverged(step, lr, what)
+
+    @property
+    def arithmetic(self) -> list[str]:
+        """How the network is computed, in words: precision, memory layout, compiled or eager."""
+        precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+        return [
+            precision[self.dtype],
+            "channels_last" if self.settings.channels_last else "channels_first",
+            "compiled" if self.compiled else "eager",
+        ]
 
     def progress(self, step: int) -> Progress:
         """The schedule's view of the run after `step` updates."""

@@ -349,6 +349,17 @@ def test_different_hardware_is_named(tmp_path: Path) -> None:
     assert notes_of(group) == ["run on different hardware (cpu; gpu): compare no seconds"]
 
 
+def test_different_precisions_are_named(tmp_path: Path) -> None:
+    for seed, precision in enumerate(["fp32", "bf16", "bf16"]):
+        environment = {"lrbench": "0.1.0", "device": "cpu", "precision": precision}
+        write_run(tmp_path / str(seed), seed=seed, result={"environment": environment})
+    write_run(tmp_path / "unrecorded", seed=3)
+    (group,), _ = groups_of(tmp_path)
+    assert notes_of(group) == [
+        "run in different precisions (bf16; fp32): a difference may be theirs"
+    ]
+
+
 def test_chance_is_one_over_the_classes(tmp_path: Path) -> None:
     write_run(tmp_path / "a")
     (group,), _ = groups_of(tmp_path)

@@ -223,12 +223,40 @@ def test_bf16_trains_in_bf16_and_learns(tmp_path: Path) -> None:
     assert seen == {torch.bfloat16}
 
 
+def test_going_on_in_another_arithmetic_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, saved = new_loop("trainer.precision=bf16"), Saved(stop_after=10)
+    with pytest.raises(Interrupted):
+        run(begun, tmp_path / "a", saved)
+    new_loop("trainer.precision=bf16").restore(saved.checkpoints[-1])
+    assert not caplog.messages
+    new_loop("trainer.precision=fp32").restore(saved.checkpoints[-1])
+    assert caplog.messages == [
+        "this run was begun in bf16, channels_last, eager and goes on in fp32, channels_last, "
+        "eager: it will not be bit-identical to one that never stopped"
+    ]
+
+
 def test_compiled_training_agrees_with_eager(tmp_path: Path) -> None:
     eager, compiled = new_loop("trainer.compile=false"), new_loop("trainer.compile=true")
     assert (eager.compiled, compiled.compiled) == (False, True)
     a = run(eager, tmp_path / "a", Saved())
     b = run(compiled, tmp_path / "b", Saved())
     assert b.loss == pytest.approx(a.loss, rel=1e-3)
+
+
+def test_what_was_compiled_before_in_the_process_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_plainly = functools.partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", compile_plainly)
+    dynamo = torch._dynamo.config  # type: ignore[attr-defined]
+    monkeypatch.setattr(dynamo, "recompile_limit", 2)  # training and evaluation
+    monkeypatch.setattr(dynamo, "fail_on_recompile_limit_hit", True)
+    for batch_size in (64, 32):
+        loop = new_loop("trainer.compile=true", f"trainer.batch_size={batch_size}")
+        run(loop, tmp_path, Saved())
 
 
 @pytest.mark.parametrize(

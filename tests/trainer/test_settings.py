@@ -3,6 +3,7 @@
 import platform
 import resource
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,7 +41,10 @@ def test_lengths_and_intervals_in_updates() -> None:
         ("max_grad_norm=0", "trainer.max_grad_norm=0.0 must be above 0"),
         ("max_grad_norm=nan", "trainer.max_grad_norm=nan must be above 0"),
         ("label_smoothing=1", "trainer.label_smoothing=1.0 must be at least 0 and below 1"),
-        ("precision=fp61", "fp61 is not one of auto, fp32, bf16, fp16; did you mean fp16?"),
+        (
+            "precision=fp61",
+            "fp61 is not one of auto, bf16_if_native, fp32, bf16, fp16; did you mean",
+        ),
         ("compile=sometimes", "trainer.compile=sometimes must be true, false or auto"),
         ("num_threads=0", "trainer.num_threads=0 must be from 1 to 1024, or null"),
         ("checkpoint_interval_seconds=-1", "checkpoint_interval_seconds=-1.0 must be 0 or above"),
@@ -70,20 +74,36 @@ def test_threads_and_determinism_are_set() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_automatic_choices_on_a_cpu() -> None:
+@pytest.mark.parametrize("amx", [False, True])
+def test_automatic_precision_on_a_cpu(amx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert hardware.choose_precision("auto", cpu) == torch.float32
+    native = hardware.choose_precision("bf16_if_native", cpu)
+    assert native == (torch.bfloat16 if amx else torch.float32)
+
+
+def test_the_matrix_unit_is_told_from_the_processors_flags() -> None:
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists():
+        pytest.skip("no /proc/cpuinfo here")
+    has_it = "amx_tile" in flags.read_text()
+    native = hardware.choose_precision("bf16_if_native", torch.device("cpu"))
+    assert native == (torch.bfloat16 if has_it else torch.float32)
 
 
 def test_compiling_on_a_cpu_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     monkeypatch.setenv("CXX", sys.executable)  # stands for one that is there
-    assert [hardware.choose_compile(s, cpu) for s in (False, "auto", True)] == [False, True, True]
+    chosen = [hardware.choose_compile(s, cpu, 10**6) for s in (False, "auto", True)]
+    assert chosen == [False, True, True]
+    chosen = [hardware.choose_compile(s, cpu, 100) for s in (False, "auto", True)]
+    assert chosen == [False, False, True]  # too short a run to win back the time
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert hardware.choose_compile("auto", cpu) is False
-    assert hardware.choose_compile("auto", cuda) is True
+    assert hardware.choose_compile("auto", cpu, 10**6) is False
+    assert hardware.choose_compile("auto", cuda, 100) is True
     with pytest.raises(ValueError, match=r"trainer\.compile=True needs .* no no-such-compiler"):
-        hardware.choose_compile(True, cpu)
+        hardware.choose_compile(True, cpu, 10**6)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
