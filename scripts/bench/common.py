@@ -53,7 +53,7 @@ class Job:
     Attributes:
         dataset: a choice of conf/dataset; its augmentation and moments are used.
         shape: (H, C) of random images in its place, or None for the dataset itself.
-        compile: as the job's experiment has it.
+        compile, precision: as the job's experiment has them for a run of its own length.
         lr: the peak lr; that of conf/optimizer/sgd.yaml is too high for a network without norms.
     """
 
@@ -61,7 +61,8 @@ class Job:
     dataset: str
     batch_size: int
     shape: tuple[int, int] | None = None
-    compile: bool | str = False
+    compile: bool = False
+    precision: str = "auto"
     lr: float = 0.1
 
     @property
@@ -88,7 +89,7 @@ class Job:
 
     def loop(self, data: Data, num_steps: int, *, seed: int = 0, **settings: object) -> Loop:
         """The loop that ``python -m lrbench model=… dataset=…`` builds, for `num_steps` updates."""
-        own = {"batch_size": self.batch_size, "compile": self.compile}
+        own = {name: getattr(self, name) for name in ("batch_size", "compile", "precision")}
         trainer = load("trainer", "default", length=f"{num_steps} steps", **{**own, **settings})
         hardware.set_up(trainer, CPU)
         return assemble(
@@ -104,19 +105,31 @@ class Job:
 
 RESNET8 = Job("resnet8", "digits", 64)
 LENET = Job("lenet", "fashion_mnist", 64, (28, 1), lr=0.01)
-RESNET20 = Job("resnet20", "cifar10", 128, (32, 3), compile="auto")
+RESNET20 = Job("resnet20", "cifar10", 128, (32, 3), compile=True, precision="bf16_if_native")
 JOBS = {job.model: job for job in (RESNET8, LENET, RESNET20)}
 
 
-def train(loop: Loop) -> float:
-    """Run `loop` to its end with all its records; seconds in updates, records included."""
+def train(loop: Loop, warm_up: int = 0) -> float:
+    """Run `loop` to its end with all its records; seconds in updates, records included.
+
+    The first `warm_up` updates do not count: they compile the model.
+    """
+    uncounted = 0.0
+
+    def see(*_: object) -> None:
+        nonlocal uncounted
+        if loop.state.step + 1 == warm_up:
+            loop._lap(training=True)
+            uncounted = loop.state.train_seconds
+
+    loop.optimizer.register_step_post_hook(see)
     with (
         tempfile.TemporaryDirectory() as folder,
         Display(total_steps=loop.total_steps, start_step=0, batch_size=1, live=False) as display,
         Recorder(Path(folder), position=None, next_step=1, display=display) as recorder,
     ):
         loop.run(recorder=recorder, save=lambda _: None, stop=lambda: False)
-    return loop.state.train_seconds
+    return loop.state.train_seconds - uncounted
 
 
 def interleaved(cases: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:

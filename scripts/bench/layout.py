@@ -1,4 +1,4 @@
-"""Eager and compiled, NCHW and channels_last, per model: python scripts/bench/layout.py [MODEL ...]
+"""Layout, compilation and precision, per model: python scripts/bench/layout.py [MODEL ...]
 
 Updates of the same batches in turns, and what compiling takes before the first update (with an
 empty cache: set TORCHINDUCTOR_CACHE_DIR to keep one).
@@ -11,17 +11,22 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from common import JOBS, Job, heading, interleaved, spread, table
 
 CASES = {
-    "eager, NCHW": {"channels_last": False, "compile": False},
-    "eager, channels_last": {"channels_last": True, "compile": False},
-    "compiled, channels_last": {"channels_last": True, "compile": True},
+    f"{layout}, {'compiled' if compiled else 'eager'}, {precision}": {
+        "channels_last": layout == "channels_last",
+        "compile": compiled,
+        "precision": precision,
+    }
+    for precision in ("fp32", "bf16")
+    for layout, compiled in (("NCHW", False), ("channels_last", False), ("channels_last", True))
 }
 
 
-def updates(job: Job, settings: dict[str, bool]) -> Callable[[], float]:
+def updates(job: Job, settings: dict[str, Any]) -> Callable[[], float]:
     """A function that takes one update and returns its seconds; its first call compiles."""
     data = job.data(10 * job.batch_size, channels_last=settings["channels_last"])
     batch = data.train.batch(0, seed=0, batch_size=job.batch_size)
@@ -42,8 +47,10 @@ def main(models: Sequence[str], repeats: int) -> None:
     rows = []
     for model in models:
         job = JOBS[model]
-        cases = {name: updates(job, settings) for name, settings in CASES.items()}
-        first = {name: update() for name, update in cases.items()}
+        cases, first = {}, {}
+        for name, settings in CASES.items():
+            cases[name] = updates(job, settings)
+            first[name] = cases[name]()
         interleaved(cases, 3)  # warm up
         found = interleaved(cases, repeats)
         for name, seconds in found.items():

@@ -18,7 +18,8 @@ from common import JOBS, Job, heading, interleaved, spread, table, train
 
 from lrbench.dataset import Data
 
-STEPS = {"resnet8": 100, "lenet": 60, "resnet20": 6}
+STEPS = {"resnet8": 100, "lenet": 60, "resnet20": 12}
+WARM_UP = 3  # updates before those: the first compiles
 
 
 def bare(job: Job, data: Data, num_steps: int) -> float:
@@ -28,8 +29,14 @@ def bare(job: Job, data: Data, num_steps: int) -> float:
     model, optimizer = loop.forward, loop.optimizer
     batches = [data.train.batch(i, seed=0, batch_size=job.batch_size) for i in range(4)]
     began = time.perf_counter()
-    for images, labels in itertools.islice(itertools.cycle(batches), num_steps):
-        F.cross_entropy(model(images), labels).backward()
+    for step, (images, labels) in enumerate(
+        itertools.islice(itertools.cycle(batches), WARM_UP + num_steps)
+    ):
+        if step == WARM_UP:
+            began = time.perf_counter()
+        with loop.autocast():
+            logits = model(images)
+        F.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
         optimizer.zero_grad()
     return time.perf_counter() - began
@@ -45,7 +52,9 @@ def main(models: Sequence[str], repeats: int) -> None:
         images = steps * job.batch_size
         cases = {
             "bare": lambda job=job, data=data, steps=steps: bare(job, data, steps),
-            "lrbench": lambda job=job, data=data, steps=steps: train(job.loop(data, steps)),
+            "lrbench": lambda job=job, data=data, steps=steps: train(
+                job.loop(data, WARM_UP + steps), WARM_UP
+            ),
         }
         for case in cases.values():
             case()  # warm up
