@@ -104,10 +104,18 @@ def test_of_indistinguishable_strategies_the_least_sensitive_is_named() -> None:
     assert "It is no sure winner: " in found.paragraph
     assert "not distinguishable on these seeds" in found.paragraph
     assert (
-        "On this evidence any of them will do; warmup_decay is named for being the least sensitive "
-        "to its peak lr. Over the peak lrs from 0.025 to 0.4 it loses 0."
+        " will do equally well; warmup_decay is named for being the least sensitive to its peak "
+        "lr. Over the peak lrs from 0.025 to 0.4 it loses 0."
     ) in found.paragraph
     assert any(step.startswith("more seeds: about ") for step in found.next_steps)
+
+
+def test_only_those_level_with_the_best_will_do() -> None:
+    means = {"cosine": 0.9, "warmup_decay": 0.8, "onecycle": 0.9, "plateau": 0.8}
+    found, _ = recommended(world_of(means))
+    told = re.search(r"On this evidence (.*) will do", found.paragraph)
+    assert told is not None
+    assert sorted(told[1].split(" and ")) == ["cosine", "onecycle"]
 
 
 def test_a_sensitivity_within_seed_noise_is_no_reason() -> None:

@@ -240,8 +240,9 @@ def _why(
     noise: float,
 ) -> str:
     """Why `name` of all that are level with the best."""
+    every = listed(list(level))
     if any(math.isnan(areas[other]) for other in level) or math.isnan(noise):
-        return f"On this evidence any of them will do; {name} is named for its mean."
+        return f"On this evidence {every} will do equally well; {name} is named for its mean."
     others = [other for other in level if other != name]
     least = min(level, key=lambda other: areas[other])
     if name != level[0]:
@@ -257,10 +258,10 @@ def _why(
     num_seeds = count(len(outcome.study.tuning_seeds), "tuning seed", "tuning seeds")
     told = listed([f"{other} {points(areas[other])}" for other in others])
     return (
-        f"On this evidence any of them will do; {name} is named {reason}. Over the peak lrs from "
-        f"{low:g} to {high:g} it loses {points(areas[name])} points of validation accuracy on "
-        f"average against its own best, {told}; with {num_seeds} such numbers differ by up to "
-        f"{points(noise)} through seeds alone."
+        f"On this evidence {every} will do equally well; {name} is named {reason}. Over the peak "
+        f"lrs from {low:g} to {high:g} it loses {points(areas[name])} points of validation "
+        f"accuracy on average against its own best, {told}; with {num_seeds} such numbers differ "
+        f"by up to {points(noise)} through seeds alone."
     )
 
 
