@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -41,6 +42,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     parser.add_argument("--keep", type=Path, help="work here, and leave what was made")
     given = parser.parse_args()
+    # In the background a shell has its commands ignore Ctrl-C, and these pass it on to theirs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     unknown = [part for part in given.parts if part not in PARTS]
     if unknown:
         parser.error(f"{unknown[0]} is no part ({', '.join(PARTS)})")

@@ -23,12 +23,10 @@ from typing import Any
 import numpy as np
 
 from lrbench.compare.read import Problem, Run
-from lrbench.run_folder import STEERING
 
 LR = "optimizer.lr"
 VERSION = "lrbench version"
 FREE = (
-    *STEERING,
     "trainer.checkpoint_interval_seconds",
     "trainer.log_interval",
     "trainer.eval_batch_size",

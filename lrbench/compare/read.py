@@ -156,7 +156,7 @@ def _read_run(path: Path, name: str, found: Found) -> Run | None:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """``.hydra/config.yaml`` as nested dicts."""
+    """What ``.hydra/config.yaml`` says of the run, as nested dicts."""
     try:
         text = (path / ".hydra" / "config.yaml").read_text()
         config: Any = yaml.load(text, Loader=_LOADER)
@@ -173,7 +173,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     missing = [key for key in NEEDED if key not in config]
     if missing:
         raise _Unusable(f"is no lrbench run (its config has no {', '.join(missing)}): set aside")
-    return {str(key): value for key, value in config.items()}
+    return {str(key): value for key, value in config.items() if key not in run_folder.STEERING}
 
 
 def _read_result(path: Path) -> dict[str, Any]:
@@ -210,8 +210,7 @@ def _check_belongs_together(path: Path, config: dict[str, Any], result: dict[str
     recorded = result.get("fingerprint")
     if recorded is None:
         return
-    plain = {key: value for key, value in config.items() if key not in run_folder.STEERING}
-    if run_folder.fingerprint(plain) == recorded:
+    if run_folder.fingerprint(config) == recorded:
         return
     try:  # OmegaConf reads some numbers otherwise, but takes milliseconds
         slow = run_folder.plain_config(run_folder.recorded(path, "config"))
