@@ -87,6 +87,19 @@ def test_submitit_on_this_machine_trains_the_same(basic: tuple[Path, str], tmp_p
     same_two_runs(tmp_path / "sweep", basic[0])
 
 
+def test_the_tasks_of_a_submitit_job_train_one_run_together(
+    basic: tuple[Path, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    launcher = ["hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=2"]
+    lrbench("-m", "scheduler=cosine", "seed=0", *QUICK, *launcher, cwd=tmp_path)
+    run, alone = tmp_path / "sweep" / "cosine" / "seed=0", basic[0] / "cosine" / "seed=0"
+    result = json.loads((run / "result.json").read_text())
+    assert result["environment"]["num_processes"] == 2
+    losses = [[float(row["train_loss"]) for row in history(folder)] for folder in (run, alone)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
 def test_ray_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     lrbench(*TWO, "hydra/launcher=ray", cwd=tmp_path)
@@ -103,6 +116,7 @@ def test_slurm_gets_one_array_of_all_jobs(tmp_path: Path) -> None:
         (tools / tool).chmod(0o755)
     command = [sys.executable, "-m", "lrbench", *FOUR, "hydra/launcher=submitit_slurm"]
     command += ["hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=90"]
+    command += ["hydra.launcher.gpus_per_node=4", "hydra.launcher.tasks_per_node=4"]
     env = {**ENV, "PATH": f"{tools}:{os.environ['PATH']}"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
     assert done.returncode != 0
@@ -111,6 +125,8 @@ def test_slurm_gets_one_array_of_all_jobs(tmp_path: Path) -> None:
     assert "#SBATCH --partition=gpu" in script
     assert "#SBATCH --time=90" in script
     assert "#SBATCH --job-name=lrbench" in script
+    assert "#SBATCH --gpus-per-node=4" in script
+    assert "#SBATCH --ntasks-per-node=4" in script
 
 
 FAILING = ["-m", "scheduler=cosine", "optimizer.lr=0.1,1e30", "trainer.batch_size=64,5000", *QUICK]
