@@ -6,6 +6,7 @@ images is uint8 of shape (B, H, W, C) if channels_last, else (B, C, H, W), conti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,12 @@ class Draws:
     def of(self, positions: np.ndarray) -> Draws:
         """The choices for the images at `positions`, int64, in the batch."""
         return Draws(**{name: values[positions] for name, values in vars(self).items()})
+
+    @staticmethod
+    def joined(parts: Sequence[Draws]) -> Draws:
+        """The choices for the images of several batches, one after another."""
+        names = vars(parts[0])
+        return Draws(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
 
 def draw(augment: Augment, image_size: int, *, seed: int, step: int, batch_size: int) -> Draws:

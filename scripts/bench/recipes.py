@@ -260,6 +260,7 @@ if __name__ == "__main__":
     parser.add_argument("models", nargs="*", default=list(JOBS), help=f"of {', '.join(JOBS)}")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--accuracy", type=int, metavar="SEEDS", help="compare accuracies instead")
+    parser.add_argument("--precision", help="lrbench's, in place of its experiment's")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--images", type=int, default=10**9, help="training images at most")
     parser.add_argument(
@@ -268,6 +269,8 @@ if __name__ == "__main__":
         "test/ with a folder per class",
     )
     arguments = parser.parse_args()
+    if arguments.precision:
+        JOBS |= {n: replace(job, precision=arguments.precision) for n, job in JOBS.items()}
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     if arguments.accuracy:
