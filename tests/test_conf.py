@@ -49,5 +49,5 @@ def test_the_flagship_is_what_it_is_said_to_be() -> None:
         cfg = compose("config", ["experiment=cifar10_resnet18", "scheduler=onecycle"])
     assert cfg.dataset.name == "cifar10"
     assert cfg.scheduler._target_ == "lrbench.scheduler.OneCycle"
-    assert (cfg.trainer.precision, cfg.trainer.compile) == ("auto", "auto")
+    assert (cfg.trainer.precision, cfg.trainer.compile) == ("bf16_if_native", "auto")
     assert cfg.trainer.channels_last is True

@@ -52,7 +52,7 @@ KEYS = [
     ("trainer.record_grad_norm=perhaps", "trainer.record_grad_norm=perhaps must be of type bool"),
     ("trainer.label_smoothing=1", "trainer.label_smoothing=1.0 must be at least 0 and below 1"),
     ("trainer.label_smoothing=-0.1", "trainer.label_smoothing=-0.1 must be at least 0 and below 1"),
-    ("trainer.precision=fp8", "trainer.precision=fp8 is not one of auto, fp32, bf16, fp16"),
+    ("trainer.precision=fp8", "trainer.precision=fp8 is not one of auto, bf16_if_native"),
     ("trainer.precision=null", "trainer.precision=None must be of type str"),
     ("trainer.compile=2", "trainer.compile=2 must be of type bool | str"),
     ("trainer.compile=yes please", "trainer.compile=yes please must be true, false or auto"),
