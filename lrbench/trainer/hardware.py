@@ -16,8 +16,8 @@ import torch
 from lrbench.trainer import Trainer, distributed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-# Updates of a run whose compilation pays on a CPU: ResNet-20's takes 16 to 36 s and saves some 20 ms
-# of each (two cores, scripts/bench/layout.py).
+# Updates of a run whose compilation pays on a CPU: ResNet-20's takes 16 to 36 s and saves some
+# 20 ms of each (two cores, scripts/bench/layout.py).
 COMPILING_PAYS = 2000
 
 

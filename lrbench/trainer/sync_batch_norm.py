@@ -87,10 +87,12 @@ class _Normalise(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        own = torch.stack(torch.batch_norm_update_stats(x, None, None, 0.0))  # mean, variance
+        # Running statistics that nobody reads: of these, torch takes the precision of its answer.
+        unread = x.new_zeros(x.shape[1], dtype=_precise(x))
+        own = torch.stack(torch.batch_norm_update_stats(x, unread, unread.clone(), 0.0))
         everyone = [torch.empty_like(own) for _ in range(dist.get_world_size())]
         dist.all_gather(everyone, own)
-        means, variances = torch.stack(everyone, 1)  # (processes, C) each
+        means, variances = torch.stack(everyone, 1)  # (processes, C) each, float32 or more
         mean = means.mean(0)
         variance = (variances + (means - mean).square()).mean(0)
         output = F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
@@ -115,5 +117,11 @@ class _Normalise(torch.autograd.Function):
         slope = -scale * inverse * sums[0] / count
         offset = -scale * sums[1] / count - slope * mean
         shape = [1, -1] + [1] * (x.dim() - 2)
-        dx = dx.addcmul_(x, slope.view(shape).to(x.dtype)).add_(offset.view(shape).to(x.dtype))
+        dx = dx.to(_precise(x)).addcmul_(x.to(_precise(x)), slope.view(shape))
+        dx = dx.add_(offset.view(shape)).to(x.dtype)
         return dx, None if weight is None else dweight, None if weight is None else dbias, None
+
+
+def _precise(x: Tensor) -> torch.dtype:
+    """What statistics of `x` and sums over it are held in: float32 for halves, as torch does."""
+    return torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype

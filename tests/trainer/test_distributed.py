@@ -91,6 +91,22 @@ def test_batch_norm_over_halves_is_that_of_the_whole(found: list[dict[str, Any]]
                 close(second[key], value, key)
 
 
+def test_batch_norm_in_bf16_keeps_its_statistics_in_float32(found: list[dict[str, Any]]) -> None:
+    for number, (layer, batch) in enumerate(layers()):
+        whole = passes(layer, batch.bfloat16().double())
+        first, second = (rank["bf16 layers"][number] for rank in found)
+        for key, value in whole.items():
+            if key.startswith(("output", "dx")):
+                got, bound = torch.cat([first[key], second[key]]), 0.01
+                assert got.dtype == torch.bfloat16
+            elif key in ("dweight", "dbias"):
+                got, bound = first[key] + second[key], 0.01
+            else:
+                got, bound = first[key], 1e-6
+            error = (got.double() - value).abs().max() / value.abs().max()
+            assert error < bound, (number, key, error)
+
+
 def test_a_stop_is_agreed_and_either_number_of_processes_goes_on(
     folder: Path, found: list[dict[str, Any]], tmp_path: Path
 ) -> None:

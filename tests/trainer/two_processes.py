@@ -103,6 +103,7 @@ def passes(
     """
     found: dict[str, torch.Tensor] = {}
     weights = torch.arange(batch.numel(), dtype=torch.float64).view(batch.shape).sin()
+    weights = weights.bfloat16().double()  # which are the outputs' gradients, in bfloat16 too
     for number in range(2):
         images = (batch[part] / (1 + number)).requires_grad_()
         output = layer(images)
@@ -113,10 +114,16 @@ def passes(
     return found | dict(layer.named_buffers())
 
 
-def halves() -> list[dict[str, torch.Tensor]]:
-    """`passes` of each of `layers`, of which each process has half a batch."""
+def halves(*, bf16: bool = False) -> list[dict[str, torch.Tensor]]:
+    """`passes` of each of `layers`, of which each process has half a batch.
+
+    With `bf16` as under autocast: the batch is in bfloat16, the layer's own numbers in float32.
+    """
     found = []
     for layer, batch in layers():
+        if bf16:
+            layer.float()
+            batch = batch.bfloat16()
         net = nn.Sequential(layer)
         synchronize_batch_norm(net)
         first = 4 * distributed.rank()
@@ -209,7 +216,7 @@ def main(folder: Path) -> None:
         found["largest"] = distributed.largest(distributed.rank() * 7)
         ask = distributed.agreed(iter([False, distributed.rank() == 1, False, False]).__next__)
         found["agreed"] = [ask() for _ in range(4)]
-        found["layers"] = halves()
+        found["layers"], found["bf16 layers"] = halves(), halves(bf16=True)
         found["diverged at"] = poisoned()
         found["dropped"] = dropped()
         found["overflow"] = overflowing()
