@@ -58,6 +58,9 @@ class MappedImages(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
+    def announce(self, index: np.ndarray) -> None:
+        """Have the images at `index`, int64 (B,), read from the disk in the background."""
+
     def take(self, index: np.ndarray) -> np.ndarray:
         """The images at `index`, int64 (B,)."""
 

@@ -101,9 +101,13 @@ class CachedImages:
             touched[index // self.meta.chunk_images] = True
             for chunk in np.flatnonzero(touched & self._unchecked).tolist():
                 self._check_chunk(chunk)
-        for row in np.sort(index).tolist():  # all at once, rather than each when it is touched
-            self._announce(row, row + 1)
+        self.announce(index)  # all at once, rather than each when it is touched
         return self._array[index]
+
+    def announce(self, index: np.ndarray) -> None:
+        """Have the kernel begin to read the images at `index`, int64 (B,), from the disk."""
+        for row in np.sort(index).tolist():
+            self._announce(row, row + 1)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Images ``start <= i < stop``, checked, and still mapped."""
@@ -137,6 +141,10 @@ class CachedRows:
         self._images = images
         self._start, self._stop = start, stop
         self.shape = (stop - start, *images.meta.shape[1:])
+
+    def announce(self, index: np.ndarray) -> None:
+        """Have the images at `index`, counted from the first of these, read in the background."""
+        self._images.announce(index + self._start)
 
     def take(self, index: np.ndarray) -> np.ndarray:
         """The images at `index`, counted from the first of these."""

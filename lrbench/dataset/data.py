@@ -78,6 +78,11 @@ class ImageStore:
         labels = self.labels.index_select(0, index)
         return self._move(images), self._move(labels)
 
+    def announce(self, index: Tensor) -> None:
+        """Have the images at `index` read in the background, where they are in a mapped file."""
+        if self._mapped is not None:
+            self._mapped.announce(index.numpy())
+
     def _move(self, tensor: Tensor) -> Tensor:
         if tensor.device == self.device:
             return tensor
@@ -136,22 +141,16 @@ class TrainSplit:
         self, steps: range, *, seed: int, batch_size: int, share: np.ndarray | None
     ) -> list[Batch]:
         """The batches of `steps`, made in one go."""
-        steps_per_epoch = self.steps_per_epoch(batch_size)
         augment, size = self._transform.augment, self._transform.shape[1]
-        indices: list[Tensor] = []
-        draws: list[Draws] = []
-        for step in steps:
-            epoch, position = divmod(step, steps_per_epoch)
-            start = position * batch_size
-            index = self._order(seed, epoch)[start : start + batch_size]
-            if share is not None:
-                index = index[torch.from_numpy(share).to(index.device)]
-            indices.append(index)
-            if augment is not None:
-                drawn = draw(augment, size, seed=seed, step=step, batch_size=batch_size)
-                draws.append(drawn if share is None else drawn.of(share))
+        indices = [self._indices(step, seed, batch_size, share) for step in steps]
+        draws = None
+        if augment is not None:
+            every = [
+                draw(augment, size, seed=seed, step=step, batch_size=batch_size) for step in steps
+            ]
+            draws = Draws.joined(every if share is None else [d.of(share) for d in every])
         images, labels = self._store.gather(torch.cat(indices))
-        images = self._transform(images, Draws.joined(draws) if draws else None)
+        images = self._transform(images, draws)
         own = len(indices[0])
         return list(zip(images.split(own), labels.split(own), strict=True))
 
@@ -166,15 +165,23 @@ class TrainSplit:
     ) -> Iterator[Batch]:
         """The batches of updates ``start_step <= step < stop_step``, or this `share` of each.
 
-        Where images are streamed, a thread prepares the next batch meanwhile.
+        Where images are streamed, the next batch is read meanwhile: for a GPU by a thread, which
+        prepares it, too. On a CPU a thread would take its cores from the training; there the kernel
+        is told what to read.
         """
         steps = range(start_step, stop_step)
+        block = functools.partial(self._block, seed=seed, batch_size=batch_size, share=share)
         if self._store.placement == "device":
             num_bytes = batch_size * math.prod(self._transform.shape) * 4
             at_once = max(1, min(BLOCK_BATCHES, BLOCK_BYTES // num_bytes))
             for start in range(0, len(steps), at_once):
-                block = steps[start : start + at_once]
-                yield from self._block(block, seed=seed, batch_size=batch_size, share=share)
+                yield from block(steps[start : start + at_once])
+            return
+        if self._store.placement == "mmap" and self._store.device.type == "cpu":
+            for step in steps:
+                if step + 1 < stop_step:
+                    self._store.announce(self._indices(step + 1, seed, batch_size, share))
+                yield from block(range(step, step + 1))
             return
         batch = functools.partial(self.batch, seed=seed, batch_size=batch_size, share=share)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch") as thread:
@@ -185,6 +192,13 @@ class TrainSplit:
                 if step + 1 < stop_step:
                     coming = thread.submit(batch, step + 1)
                 yield current.result()
+
+    def _indices(self, step: int, seed: int, batch_size: int, share: np.ndarray | None) -> Tensor:
+        """The positions in the store, int64, of the images of update `step`'s batch."""
+        epoch, position = divmod(step, self.steps_per_epoch(batch_size))
+        start = position * batch_size
+        indices = self._order(seed, epoch)[start : start + batch_size]
+        return indices if share is None else indices[torch.from_numpy(share).to(indices.device)]
 
     def _order(self, seed: int, epoch: int) -> Tensor:
         """The images' positions in the store, int64 (N,), in the order of this epoch."""

@@ -29,6 +29,7 @@ CLASSES = 10
 NUM_TEST = 1000  # images; few, since evaluations are not what is measured
 VAL_FRACTION = 0.005
 ONE_CORE_SHARE = 0.1  # of the images, decoded by one core before the kill
+MEASURED_SHARE = 0.8  # of the images: so far all cores are timed, before the files are synced
 JOB = Job("lenet", "imagefolder", 64, lr=0.01)
 WARM_UP = 200  # updates; meanwhile every chunk of the cache is checked
 UPDATES = 1000
@@ -95,8 +96,10 @@ def decode(work: Path, num_images: int, chunk_images: int) -> None:
     while journal_lines(work) <= at_kill:
         time.sleep(0.01)
     began, first = time.perf_counter(), journal_lines(work)
+    while journal_lines(work) * chunk_images < MEASURED_SHARE * num_images:
+        time.sleep(0.01)
+    several = (journal_lines(work) - first) * chunk_images / (time.perf_counter() - began)
     process.wait()
-    several = (num_images - first * chunk_images) / (time.perf_counter() - began)
     print(
         f"decoded {num_images:,} images: 1 core {one:,.0f} images/s; killed after "
         f"{at_kill * chunk_images:,}, gone on with {len(cores)} cores at {several:,.0f} images/s "
@@ -139,15 +142,16 @@ def measure(work: Path, group: Path | None = None) -> float:
 def main(work: Path, num_images: int, side: int, limit: int, repeats: int) -> None:
     """Generate, decode, train; print a line for each."""
     heading(f"{num_images:,} images of {side} × {side} pixels, {JOB.name}, {UPDATES} updates")
-    num_train = (num_images - NUM_TEST) // CLASSES
-    with ProcessPoolExecutor() as pool:
-        jobs = [
-            pool.submit(write_class, work / "images", label, num_train, side)
-            for label in range(CLASSES)
-        ]
-        for job in jobs:
-            job.result()
-    decode(work, num_images, 2**20 // (3 * side**2))
+    if not (work / "cache").exists():
+        num_train = (num_images - NUM_TEST) // CLASSES
+        with ProcessPoolExecutor() as pool:
+            jobs = [
+                pool.submit(write_class, work / "images", label, num_train, side)
+                for label in range(CLASSES)
+            ]
+            for job in jobs:
+                job.result()
+        decode(work, num_images, 2**20 // (3 * side**2))
     size = sum(path.stat().st_size for path in (work / "cache").rglob("images"))
     with limited(limit) as group:
         found = interleaved(
@@ -166,7 +170,7 @@ if __name__ == "__main__":
     parser.add_argument("--limit", type=int, default=2048, help="MiB of memory when streaming")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--task", choices=["decode", "train"], help=argparse.SUPPRESS)
-    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, help="a folder to keep the images in, for later calls")
     given = parser.parse_args()
     if given.task == "decode":
         JOB.data(**settings(given.work))
@@ -177,4 +181,5 @@ if __name__ == "__main__":
         print(data.placement, UPDATES * JOB.batch_size / seconds)
     else:
         with tempfile.TemporaryDirectory(prefix="lrbench-large-") as folder:
-            main(Path(folder), given.images, given.side, given.limit * 2**20, given.repeats)
+            work = given.work or Path(folder)
+            main(work, given.images, given.side, given.limit * 2**20, given.repeats)

@@ -29,6 +29,11 @@ class FakeMap:
         self.array = array
         self.shape = array.shape
 
+        self.announced: list[list[int]] = []
+
+    def announce(self, index: np.ndarray) -> None:
+        self.announced.append(index.tolist())
+
     def take(self, index: np.ndarray) -> np.ndarray:
         return self.array[index]
 
@@ -245,14 +250,29 @@ def test_abandoned_streaming_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_fault_in_the_thread_reaches_the_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = load(PLAIN, monkeypatch, "mmap")
+    data = load(PLAIN, monkeypatch, "host")
 
-    def take(*_: object) -> np.ndarray:
+    def gather(*_: object) -> None:
         raise DatasetError("the cache is damaged")
 
-    monkeypatch.setattr(FakeMap, "take", take)
+    monkeypatch.setattr(data.train._store, "gather", gather)
     with pytest.raises(DatasetError, match="the cache is damaged"):
         next(data.train.batches(seed=0, batch_size=10, start_step=0, stop_step=3))
+
+
+def test_on_a_cpu_a_mapped_files_next_batch_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that reads ahead would take its cores from the training."""
+    train = load(PLAIN, monkeypatch, "mmap").train
+    mapped = train._store._mapped
+    assert isinstance(mapped, FakeMap)
+    batches = train.batches(seed=0, batch_size=60, start_step=1, stop_step=5)
+    threads = threading.active_count()
+    used = []
+    for number, (images, _) in enumerate(batches, 1):
+        assert len(mapped.announced) == min(number, 3)
+        used.append(identities(images))
+    assert mapped.announced == used[1:]  # over the end of an epoch, too
+    assert threading.active_count() == threads
 
 
 def test_moments_are_measured_on_the_training_images_alone(
