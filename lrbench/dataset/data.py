@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrbench.dataset.base import Augment, Dataset, DatasetError, Images, MappedImages
+from lrbench.dataset.base import Augment, Dataset, Images, MappedImages
+from lrbench.dataset.check import check_images, check_sizes
 from lrbench.dataset.memory import Placement, choose_placement, free_host_memory, free_memory
 from lrbench.dataset.moments import moments, pixel_sums
 from lrbench.dataset.split import BATCH_ORDER, SPLIT_TEST, SPLIT_VAL, stratified_split
@@ -263,9 +264,9 @@ def assemble(config: Dataset, images: Images, device: torch.device, *, channels_
     Raises:
         DatasetError: the splits or the augmentation do not fit the images.
     """
-    _check_images(type(config).__name__, images)
+    check_images(type(config).__name__, images)
     _, height, width, channels = images.train_images.shape
-    _check_sizes(config, height, channels)
+    check_sizes(config, height, channels)
     train_index, val_index, test_index = _split(config, images)
     mean, std = _moments(config, images, train_index)
 
@@ -352,55 +353,3 @@ def _moments(
         assert isinstance(array, np.ndarray), "mapped images come with their sums"
         sums = pixel_sums(array)
     return moments(sums[train_index], array.shape[1] * array.shape[2])
-
-
-def _check_images(reader: str, images: Images) -> None:
-    """Refuse what a reader, which may be anyone's, must not give.
-
-    Raises:
-        DatasetError: its arrays are not as `Images` says, or their labels are no classes.
-    """
-
-    def require(ok: bool, rule: str) -> None:
-        if not ok:
-            raise DatasetError(f"{reader}.read must give {rule}")
-
-    require(isinstance(images, Images), "lrbench.dataset.Images")
-    names = images.class_names
-    if len(names) < 2:
-        raise DatasetError(f"a dataset must have two classes or more, not {len(names)}: {names}")
-    parts = [("train", images.train_images, images.train_labels)]
-    if images.test_images is not None and images.test_labels is not None:
-        parts.append(("test", images.test_images, images.test_labels))
-    else:
-        require(images.test_fraction is not None, "test_images and test_labels, or test_fraction")
-    for part, array, labels in parts:
-        shape = tuple(getattr(array, "shape", ()))
-        fits = not isinstance(array, np.ndarray) or array.dtype == np.uint8
-        require(fits, f"{part}_images as uint8")
-        square = len(shape) == 4 and min(shape) > 0 and shape[1] == shape[2]
-        require(square, f"square {part}_images (N, H, W, C), not {shape}")
-        same = shape[1:] == images.train_images.shape[1:]
-        require(same, f"test_images of the training images' shape, not {shape}")
-        kind = getattr(labels, "dtype", None)
-        fits = kind == np.int64 and labels.shape == shape[:1]
-        require(fits, f"{part}_labels as int64, one for each image")
-        low, high = labels.min(), labels.max()
-        rule = f"{part}_labels from 0 to {len(names) - 1}, not from {low} to {high}"
-        require(low >= 0 and high < len(names), rule)
-
-
-def _check_sizes(config: Dataset, height: int, channels: int) -> None:
-    for name, numbers in (("mean", config.mean), ("std", config.std)):
-        if numbers is not None and len(numbers) != channels:
-            raise DatasetError(
-                f"dataset.{name}={list(numbers)} must have one number per channel ({channels})"
-            )
-    for name, pixels in (
-        ("crop_padding", config.augment.crop_padding),
-        ("cutout", config.augment.cutout),
-    ):
-        if pixels >= height:
-            raise DatasetError(
-                f"dataset.augment.{name}={pixels} must be below the images' {height} pixels"
-            )

@@ -47,16 +47,16 @@ WORKERS = (0, 1, 2)
 class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """Training images as PIL images through torchvision's transforms."""
 
-    def __init__(self, job: Job, data: Data, num_images: int | None = None) -> None:
-        augment = load("dataset", job.dataset).augment
+    def __init__(self, data: Data, num_images: int | None = None) -> None:
+        augment = data.train._transform.augment
         store, index = data.train._store, data.train._index[:num_images]
         assert store._images is not None
         self.images = store._images.numpy()[index]  # uint8 (N, H, W, C)
         self.labels = store.labels.numpy()[index]
         steps: list[Any] = [transforms.ToPILImage()]
-        if augment.crop_padding:
+        if augment is not None and augment.crop_padding:
             steps.append(transforms.RandomCrop(data.image_size, padding=augment.crop_padding))
-        if augment.flip:
+        if augment is not None and augment.flip:
             steps.append(transforms.RandomHorizontalFlip())
         steps += [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
         self.transform = transforms.Compose(steps)
@@ -176,7 +176,7 @@ def speeds(models: Sequence[str], repeats: int) -> None:
     for name in models:
         job, steps = JOBS[name], STEPS[name]
         data = job.data(2 * steps * job.batch_size)
-        pictures = Pictures(job, data, steps * job.batch_size)
+        pictures = Pictures(data, steps * job.batch_size)
         steps = len(pictures) // job.batch_size
 
         def plain(workers: int, job: Job = job, data: Data = data, p: Pictures = pictures) -> float:
@@ -226,7 +226,7 @@ def accuracies(
             job = replace(job, dataset="imagefolder")
         data = job.data() if job.dataset == "digits" or root is None else job.data(root=root)
         data.train._index = data.train._index[:num_images]
-        pictures = Pictures(job, data)
+        pictures = Pictures(data)
         found: dict[str, list[float]] = {"plain": [], "lightning": [], "lrbench": []}
         for seed in range(seeds):
             torch.manual_seed(seed)
