@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import torch
 
     from lrbench.trainer.evaluate import Evaluation
-    from lrbench.trainer.loop import Loop, State
+    from lrbench.trainer.loop import Loop
+    from lrbench.trainer.state import State
 
 # What can change a run's numbers, its records or its comparison.
 PACKAGES = (

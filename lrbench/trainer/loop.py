@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -26,6 +26,7 @@ from lrbench.schedulefree import (
 from lrbench.scheduler import Progress, Remembered, Scheduler
 from lrbench.trainer import Trainer, distributed, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate
+from lrbench.trainer.state import State
 
 log = logging.getLogger(__name__)
 
@@ -50,26 +51,6 @@ class Diverged(Exception):
         super().__init__(f"{what} at update {step}, lr {lr:.4g}")
         self.step = step
         self.lr = lr
-
-
-@dataclass
-class State:
-    """What a run knows besides its tensors; a checkpoint holds all of it."""
-
-    step: int = 0  # updates taken
-    recorded_step: int = 0  # the last one in the history
-    val_steps: list[int] = field(default_factory=list)
-    val_losses: list[float] = field(default_factory=list)
-    val_accuracies: list[float] = field(default_factory=list)
-    pending_losses: list[float] = field(default_factory=list)  # of the updates since recorded_step
-    pending_right: list[int] = field(default_factory=list)  # images classed right in each
-    pending_grad_norm: float | None = None  # the largest since recorded_step; inf: not finite
-    largest_grad_norm: float | None = None  # of the run so far; None: not recorded
-    largest_grad_norm_step: int | None = None  # the (first) update that had it
-    loss_scale: dict[str, Any] = field(default_factory=dict)  # fp16's, else empty
-    train_seconds: float = 0.0  # in updates alone
-    seconds: float = 0.0  # evaluations, records and checkpoints included
-    resumes: list[dict[str, Any]] = field(default_factory=list)  # under a policy: step, what, how
 
 
 class _Measured(NamedTuple):
@@ -291,20 +272,11 @@ class Loop:
         self._waiting.clear()
         for step, (loss, grad_norm) in enumerate(zip(losses, grad_norms, strict=True), first):
             if grad_norm is not None:
-                self._note_grad_norm(step, grad_norm)
+                self.state.note_grad_norm(step, grad_norm)
             if not math.isfinite(loss):
                 self._diverge(step, f"training loss is {loss}", loss)
         self.state.pending_losses += losses
         self.state.pending_right += rights
-
-    def _note_grad_norm(self, step: int, norm: float) -> None:
-        """Keep the largest since the last record, and of the run; one not finite counts as inf."""
-        state = self.state
-        norm = norm if math.isfinite(norm) else math.inf
-        if state.pending_grad_norm is None or norm > state.pending_grad_norm:
-            state.pending_grad_norm = norm
-        if state.largest_grad_norm is None or norm > state.largest_grad_norm:
-            state.largest_grad_norm, state.largest_grad_norm_step = norm, step
 
     def _record_due(self) -> bool:
         step = self.state.step
@@ -323,19 +295,12 @@ class Loop:
         validation = self._evaluate(self.data.val) if self._evaluation_due() else None
         self._lap(training=False)
         lr, momentum = current(self.optimizer)
-        values: dict[str, float | None] = {
-            "lr": lr,
-            "momentum": momentum,
-            "train/loss": math.fsum(state.pending_losses) / len(state.pending_losses),
-            "train/accuracy": sum(state.pending_right)
-            / (len(state.pending_right) * self.settings.batch_size),
-            "train/grad_norm": state.pending_grad_norm,
-        }
+        values = {"lr": lr, "momentum": momentum, **state.pending(self.settings.batch_size)}
         if validation is not None:
             values |= {"val/loss": validation.loss, "val/accuracy": validation.accuracy}
         self.recorder.record(state.step, state.step / self.steps_per_epoch, state.seconds, values)
-        reported, state.recorded_step = state.recorded_step, state.step
-        state.pending_losses, state.pending_right, state.pending_grad_norm = [], [], None
+        reported = state.recorded_step
+        state.mark_recorded()
         if validation is not None:
             if not math.isfinite(validation.loss):
                 raise Diverged(state.step, lr, f"validation loss is {validation.loss}")

@@ -1,0 +1,49 @@
+"""What a run knows of itself between two updates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class State:
+    """What a run knows besides its tensors; a checkpoint holds all of it."""
+
+    step: int = 0  # updates taken
+    recorded_step: int = 0  # the last one in the history
+    val_steps: list[int] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
+    val_accuracies: list[float] = field(default_factory=list)
+    pending_losses: list[float] = field(default_factory=list)  # of the updates since recorded_step
+    pending_right: list[int] = field(default_factory=list)  # images classed right in each
+    pending_grad_norm: float | None = None  # the largest since recorded_step; inf: not finite
+    largest_grad_norm: float | None = None  # of the run so far; None: not recorded
+    largest_grad_norm_step: int | None = None  # the (first) update that had it
+    loss_scale: dict[str, Any] = field(default_factory=dict)  # fp16's, else empty
+    train_seconds: float = 0.0  # in updates alone
+    seconds: float = 0.0  # evaluations, records and checkpoints included
+    resumes: list[dict[str, Any]] = field(default_factory=list)  # under a policy: step, what, how
+
+    def note_grad_norm(self, step: int, norm: float) -> None:
+        """Keep the largest since the last record, and of the run; one not finite counts as inf."""
+        norm = norm if math.isfinite(norm) else math.inf
+        if self.pending_grad_norm is None or norm > self.pending_grad_norm:
+            self.pending_grad_norm = norm
+        if self.largest_grad_norm is None or norm > self.largest_grad_norm:
+            self.largest_grad_norm, self.largest_grad_norm_step = norm, step
+
+    def pending(self, batch_size: int) -> dict[str, float | None]:
+        """Means over the updates since the last record, by tag; of each, `batch_size` images."""
+        num_images = len(self.pending_right) * batch_size
+        return {
+            "train/loss": math.fsum(self.pending_losses) / len(self.pending_losses),
+            "train/accuracy": sum(self.pending_right) / num_images,
+            "train/grad_norm": self.pending_grad_norm,
+        }
+
+    def mark_recorded(self) -> None:
+        """Begin anew to collect for the next record."""
+        self.recorded_step = self.step
+        self.pending_losses, self.pending_right, self.pending_grad_norm = [], [], None
