@@ -110,16 +110,14 @@ def decode(work: Path, num_images: int, chunk_images: int) -> None:
 
 @contextmanager
 def limited(num_bytes: int) -> Iterator[Path]:
-    """A control group within this process's own, whose processes get so much memory."""
-    first_version = Path("/sys/fs/cgroup/memory")
-    names = "memory.limit_in_bytes", "memory.max"
-    root, name = (first_version, names[0]) if first_version.is_dir() else (
-        first_version.parent, names[1]
-    )  # fmt: skip
-    group = root / f"lrbench-bench-{os.getpid()}"
+    """A control group, of whichever version is mounted, whose processes get so much memory."""
+    group, limit = Path("/sys/fs/cgroup"), "memory.max"
+    if (group / "memory").is_dir():
+        group, limit = group / "memory", "memory.limit_in_bytes"
+    group /= f"lrbench-bench-{os.getpid()}"
     group.mkdir()
     try:
-        (group / name).write_text(str(num_bytes))
+        (group / limit).write_text(str(num_bytes))
         yield group
     finally:
         group.rmdir()
