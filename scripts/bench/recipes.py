@@ -225,7 +225,8 @@ def accuracies(
         if root is not None and (Path(root) / "train").is_dir():
             job = replace(job, dataset="imagefolder")
         data = job.data() if job.dataset == "digits" or root is None else job.data(root=root)
-        data.train._index = data.train._index[:num_images]
+        every = max(1, len(data.train) // num_images)  # of all classes, by which they may be sorted
+        data.train._index = data.train._index[::every][:num_images]
         pictures = Pictures(data)
         found: dict[str, list[float]] = {"plain": [], "lightning": [], "lrbench": []}
         for seed in range(seeds):
