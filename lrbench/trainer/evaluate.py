@@ -78,7 +78,8 @@ def _filled(images: Tensor, batch_size: int) -> Tensor:
 
     `torch.cat` would choose a layout of its own for grey images, and the model be compiled for it.
     """
-    filled = images.new_empty_strided((batch_size, *images.shape[1:]), images.stride())
+    shape, strides = images.shape[1:], images.stride()[1:]
+    filled = images.new_empty_strided((batch_size, *shape), (math.prod(shape), *strides))
     filled[: len(images)] = images
     filled[len(images) :] = images[:1]
     return filled
