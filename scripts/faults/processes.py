@@ -67,6 +67,24 @@ def wait_until_gone(session: int, seconds: float) -> bool:
     return True
 
 
+def works(session: int) -> bool:
+    """Whether any process of `session` uses the processor within a second."""
+
+    def spent() -> int:
+        total = 0
+        for pid in of_session(session):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            total += int(fields[11]) + int(fields[12])  # in user and in kernel mode
+        return total
+
+    before = spent()
+    time.sleep(1)
+    return spent() > before
+
+
 def end_session(session: int) -> None:
     """Kill what is left of a session that `start` began."""
     for pid in of_session(session):
