@@ -16,6 +16,7 @@ import torch
 
 from lrbench.config import load
 from lrbench.dataset import Data, Dataset, Images
+from lrbench.dataset.data import BLOCK_BATCHES
 from lrbench.display import Display
 from lrbench.recorder import Recorder
 from lrbench.run import assemble
@@ -23,6 +24,9 @@ from lrbench.trainer import hardware
 from lrbench.trainer.loop import Loop
 
 CPU = torch.device("cpu")
+# Updates that are not timed: the first compiles, and the batches that were prepared with theirs
+# must be used up, or the timed ones would have them for nothing.
+WARM_UP = BLOCK_BATCHES
 
 
 @dataclass(frozen=True, kw_only=True)

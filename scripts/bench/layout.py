@@ -1,7 +1,9 @@
 """Layout, compilation and precision, per model: python scripts/bench/layout.py [MODEL ...]
 
 Updates of the same batches in turns, and what compiling takes before the first update (with an
-empty cache: set TORCHINDUCTOR_CACHE_DIR to keep one).
+empty cache: set TORCHINDUCTOR_CACHE_DIR to keep one; --eager leaves compiling out). Any model can
+be named; it gets images of 32 px if no other benchmark has it. ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16,
+or AVX512_CORE or AVX2, in the environment shows a lesser processor.
 """
 
 from __future__ import annotations
@@ -41,14 +43,16 @@ def updates(job: Job, settings: dict[str, Any]) -> Callable[[], float]:
     return update
 
 
-def main(models: Sequence[str], repeats: int) -> None:
+def main(models: Sequence[str], repeats: int, *, compiling: bool) -> None:
     """Print a line per model and case."""
     heading(f"ms of an update, medians of {repeats} in turns [extremes]")
     rows = []
     for model in models:
-        job = JOBS[model]
+        job = JOBS.get(model) or Job(model, "cifar10", 64, (32, 3))
         cases, first = {}, {}
         for name, settings in CASES.items():
+            if settings["compile"] and not compiling:
+                continue
             cases[name] = updates(job, settings)
             first[name] = cases[name]()
         interleaved(cases, 3)  # warm up
@@ -61,9 +65,10 @@ def main(models: Sequence[str], repeats: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("models", nargs="*", default=list(JOBS), help=f"of {', '.join(JOBS)}")
+    parser.add_argument("models", nargs="*", default=list(JOBS), help="of conf/model")
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--eager", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", cache)
-        main(arguments.models, arguments.repeats)
+        main(arguments.models, arguments.repeats, compiling=not arguments.eager)

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from common import JOBS, Job, heading, interleaved, spread, table, train
+from common import JOBS, WARM_UP, Job, heading, interleaved, spread, table, train
 
 from lrbench.dataset import Data
 
 STEPS = {"resnet8": 100, "lenet": 60, "resnet20": 12}
-WARM_UP = 3  # updates before those: the first compiles
 
 
 def bare(job: Job, data: Data, num_steps: int) -> float:

@@ -30,7 +30,7 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 import torch.nn.functional as F
-from common import JOBS, Job, heading, interleaved, spread, table, train
+from common import JOBS, WARM_UP, Job, heading, interleaved, spread, table, train
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -40,7 +40,6 @@ from lrbench.dataset import Data
 from lrbench.model import build_model
 
 STEPS = {"resnet8": 30, "lenet": 30, "resnet20": 12}  # of an epoch; the first is not timed
-WARM_UP = 3  # updates of lrbench's that are not timed either: the first compiles
 WORKERS = (0, 1, 2)
 
 
