@@ -90,9 +90,9 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """The dtype of the forward pass.
 
     ``auto`` is bf16 on a GPU that has it, else fp32; ``bf16_if_native`` is bf16 also on a CPU whose
-    matrix unit has it (Intel's AMX). There ResNet-20 is 1.7 and ResNet-18 2.5 times as fast as in
-    fp32; on AVX-512 alone, with instructions for bf16 or without, ResNet-20 is 1.3 and 2.7 times as
-    slow, on AVX2 9 times (two cores, oneDNN held to each).
+    matrix unit has it (Intel's AMX). There ResNet-20 is 1.7 and ResNet-18 2.4 times as fast as in
+    fp32; on AVX-512 alone, with instructions for bf16 or without, ResNet-20 is 1.2 and 2.5 times as
+    slow, on AVX2 9 times (two cores, ``scripts/bench/layout.py --eager``).
 
     Raises:
         ValueError: the device cannot do it.

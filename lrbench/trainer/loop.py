@@ -115,8 +115,8 @@ class Loop:
         self.compiled = hardware.choose_compile(settings.compile, device, self.total_steps)
         network = distributed.data_parallel(model)
         if self.compiled:
-            # Else what a sweep's earlier runs compiled counts against this one: after four other
-            # networks it would be eager, and for another batch size its shapes would be variables.
+            # Else what a sweep's earlier runs compiled counts against this one: after three or four
+            # networks it is eager, and for another batch size its shapes are variables.
             torch.compiler.reset()
         self.forward: Any = torch.compile(network) if self.compiled else network
         self._waiting: list[_Measured] = []  # still on the device
