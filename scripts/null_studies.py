@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "study"))
 from study_runs import Truth, imagine, runs_of, study
 
 from lrbench.study import guide
-from lrbench.study.protocol import Point
+from lrbench.study.records import Point
 from lrbench.study.report import tracks
 from lrbench.study.report.recommendation import recommend
 

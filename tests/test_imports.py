@@ -8,7 +8,7 @@ import sys
 from lrbench.config import load
 trainer = load("trainer", "default")
 import torch
-from lrbench import hparams, recorder
+from lrbench.record import hparams, recorder
 from lrbench.trainer import hardware, loop
 hardware.set_up(trainer, torch.device("cpu"))
 for name in ("sgd", "adamw", "adam", "rmsprop"):

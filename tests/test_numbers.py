@@ -16,11 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from lrbench import __main__ as program
-from lrbench import trust
-from lrbench.config import CONF, ConfigError
+from lrbench.config import CONF, ConfigError, trust
 from lrbench.dataset import Augment, Dataset, DatasetError, Images
 from lrbench.model import Model
-from lrbench.run import run
+from lrbench.run.run import run
 
 Command = Callable[..., str]
 
@@ -137,10 +136,10 @@ def test_other_runtime_errors_are_bugs(command: Command, monkeypatch: pytest.Mon
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("lrbench.run._run", fail)
+    monkeypatch.setattr("lrbench.run.run._run", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         command()
-    monkeypatch.setattr("lrbench.run._run", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr("lrbench.run.run._run", lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(ConfigError, match=r"not enough memory .* the machine has no more"):
         run(None, Path(), None)  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ import torch
 from omegaconf import OmegaConf
 
 from lrbench import __main__ as command
-from lrbench import sweep
+from lrbench.run import sweep
 from lrbench.trainer import distributed
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}

@@ -54,13 +54,13 @@ def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -
 
     # Half a second of imports, only once there is something to compare.
     from lrbench.compare.analysis import analyse
-    from lrbench.compare.figure import keep
     from lrbench.compare.groups import split
     from lrbench.compare.heat_map import heat_map
     from lrbench.compare.plots import PICTURES, draw
     from lrbench.compare.read import read
     from lrbench.compare.report import Report, Section, write
     from lrbench.compare.verdict import verdict
+    from lrbench.draw.figure import keep
 
     found = read(run_folders)
     groups, notes = split(found.runs, checked.vary)

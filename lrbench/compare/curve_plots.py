@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrbench import palette
-from lrbench.compare import figure
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.figure import WIDTH, Drawing, Look, new_figure
+from lrbench.draw import figure, palette
+from lrbench.draw.figure import WIDTH, Drawing, Look, new_figure
 
 MAX_SINGLE_RUNS = 20  # faint curves per strategy; more would be a blot
 MAX_BANDS = 6  # strategies in one picture; with more, only their medians can be told apart

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrbench.run_folder import RESULT
+from lrbench.files.run_folder import RESULT
 
 
 class CompareError(ValueError):

@@ -12,12 +12,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from lrbench import palette
-from lrbench.compare import figure
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.figure import Picture
 from lrbench.compare.groups import LR, number
 from lrbench.compare.settings import METRICS
+from lrbench.draw import figure, palette
+from lrbench.draw.figure import Picture
 
 PANELS_ACROSS = 3
 MAX_CELLS = 600  # of all panels together; smaller cells could not hold their numbers

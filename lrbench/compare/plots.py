@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lrbench import palette
-from lrbench.compare import figure
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.curve_plots import loss, lr, val_accuracy
-from lrbench.compare.figure import WIDTH, Drawing, Look, Picture, new_figure
 from lrbench.compare.groups import number
 from lrbench.compare.settings import METRICS
 from lrbench.compare.verdict import p_value, points
+from lrbench.draw import figure, palette
+from lrbench.draw.figure import WIDTH, Drawing, Look, Picture, new_figure
 
 MAX_PAIRS = 15  # rows of the picture of differences
 

@@ -21,10 +21,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lrbench import run_folder
 from lrbench.compare.find import CompareError
 from lrbench.config import flatten
-from lrbench.seal import check_text, file_crc
+from lrbench.files import run_folder
+from lrbench.files.checksum import check_text, file_crc
 
 COLUMNS = (
     "step", "epoch", "lr", "momentum", "train_loss", "train_accuracy", "val_loss", "val_accuracy",

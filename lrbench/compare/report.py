@@ -11,13 +11,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from lrbench.checkpoint import atomic_write
 from lrbench.compare import tables
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.figure import Picture
 from lrbench.compare.groups import number
 from lrbench.compare.read import Problem
 from lrbench.compare.verdict import Verdict
+from lrbench.draw.figure import Picture
+from lrbench.files.atomic import atomic_write
 
 HTML, MARKDOWN = "report.html", "report.md"
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lrbench.dataset.base import Augment, Dataset, DatasetError, Images, Sizes
 from lrbench.dataset.digits import Digits
 from lrbench.dataset.imagefolder import ImageFolder
+from lrbench.dataset.kinds import Augment, Dataset, DatasetError, Images, Sizes
 from lrbench.dataset.published import PublishedDataset
 
 if TYPE_CHECKING:

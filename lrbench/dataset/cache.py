@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrbench.dataset.base import DatasetError
+from lrbench.dataset.kinds import DatasetError
 from lrbench.dataset.tree import Tree, scan
 
 log = logging.getLogger(__name__)

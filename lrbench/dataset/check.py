@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrbench.dataset.base import Dataset, DatasetError, Images
+from lrbench.dataset.kinds import Dataset, DatasetError, Images
 
 
 def check_images(reader: str, images: Images) -> None:

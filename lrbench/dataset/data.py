@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrbench.dataset.base import Augment, Dataset, Images, MappedImages
 from lrbench.dataset.check import check_images, check_sizes
+from lrbench.dataset.kinds import Augment, Dataset, Images, MappedImages
 from lrbench.dataset.memory import Placement, choose_placement, free_host_memory, free_memory
 from lrbench.dataset.moments import moments, pixel_sums
 from lrbench.dataset.split import BATCH_ORDER, SPLIT_TEST, SPLIT_VAL, stratified_split

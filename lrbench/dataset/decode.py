@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from lrbench.dataset.base import DatasetError
+from lrbench.dataset.kinds import DatasetError
 from lrbench.dataset.moments import pixel_sums
 
 _MODES = {1: "L", 3: "RGB"}

@@ -8,8 +8,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.checks import require
-from lrbench.dataset.base import Dataset, DatasetError, Images, Sizes
+from lrbench.config.checks import require
+from lrbench.dataset.kinds import Dataset, DatasetError, Images, Sizes
 
 _NUM_IMAGES, _SIDE, _WHITE = 1797, 8, 16
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.dataset.base import DatasetError
 from lrbench.dataset.files import unpack, verified
+from lrbench.dataset.kinds import DatasetError
 
 if TYPE_CHECKING:
     from lrbench.dataset.published import Publication

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrbench.dataset.base import DatasetError
+from lrbench.dataset.kinds import DatasetError
 
 if TYPE_CHECKING:
     from lrbench.dataset.published import Publication

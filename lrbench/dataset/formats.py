@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrbench.dataset.base import Images
+from lrbench.dataset.kinds import Images
 
 if TYPE_CHECKING:
     from lrbench.dataset.published import Publication

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.checks import require
-from lrbench.dataset.base import Dataset, Images, Sizes
+from lrbench.config.checks import require
+from lrbench.dataset.kinds import Dataset, Images, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)

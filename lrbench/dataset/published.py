@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.checks import require_choice
-from lrbench.dataset.base import Dataset, DatasetError, Images, Sizes
+from lrbench.config.checks import require_choice
+from lrbench.dataset.kinds import Dataset, DatasetError, Images, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)

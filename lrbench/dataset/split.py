@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrbench.dataset.base import DatasetError
+from lrbench.dataset.kinds import DatasetError
 
 # Purposes of random numbers: the second part of a generator's key, after the seed.
 SPLIT_TEST, SPLIT_VAL, BATCH_ORDER, AUGMENTATION = range(4)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrbench.dataset.base import Augment
+from lrbench.dataset.kinds import Augment
 from lrbench.dataset.split import AUGMENTATION
 
 

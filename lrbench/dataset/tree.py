@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from lrbench.dataset.base import DatasetError
+from lrbench.dataset.kinds import DatasetError
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@
 Importing this package does not import torch.
 """
 
-from lrbench.find_lr.curve import Curve
+from lrbench.find_lr.bare_loop import range_test, untouched
 from lrbench.find_lr.findings import Findings, Spread, conclude
-from lrbench.find_lr.own_loop import range_test, untouched
 from lrbench.find_lr.settings import RangeTest, settings
+from lrbench.find_lr.tape import Curve
 
 __all__ = [
     "Curve",

@@ -19,18 +19,19 @@ from omegaconf import DictConfig
 from rich import get_console
 from rich.console import Console
 
-from lrbench import command_line, run_folder, trust
-from lrbench.config import CONF, ConfigError, build, search
-from lrbench.display import ConsoleHandler
+from lrbench.cli import mistakes
+from lrbench.cli.argv import Argv, read_argv
+from lrbench.config import CONF, ConfigError, build, search, trust
+from lrbench.files import run_folder
 from lrbench.find_lr.advice import Advice, advise, caution
-from lrbench.find_lr.curve import Curve
+from lrbench.find_lr.configured import Parts, run_ramp
 from lrbench.find_lr.files import check_folder, move_events, write_points
 from lrbench.find_lr.findings import conclude
-from lrbench.find_lr.ramp import Parts, run_ramp
 from lrbench.find_lr.settings import RangeTest, from_config
+from lrbench.find_lr.tape import Curve
 from lrbench.find_lr.terminal import line, show
-from lrbench.run import checked_seed
-from lrbench.words import Words, read
+from lrbench.record.display import ConsoleHandler
+from lrbench.run.run import checked_seed
 
 HELP = """\
 Find a learning rate: the range test of Smith (2015) on the run that the same words describe.
@@ -54,11 +55,11 @@ SETTINGS = tuple(field.name for field in fields(RangeTest))
 OWN_KEYS = (*SETTINGS, "output")
 
 
-def find_lr(words: Words, console: Console) -> None:
+def find_lr(words: Argv, console: Console) -> None:
     """Test what `words` describe, print what is found, and write it to the output folder.
 
     Raises:
-        command_line.MISTAKES: what a user can mend; the message is one line.
+        mistakes.MISTAKES: what a user can mend; the message is one line.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("a range test takes one process: start it without torchrun")
@@ -115,7 +116,7 @@ def find_lr(words: Words, console: Console) -> None:
             line(console, f"  tensorboard --logdir {shlex.quote(str(output))}")
 
 
-def compose_config(words: Words) -> DictConfig:
+def compose_config(words: Argv) -> DictConfig:
     """The config of conf/find_lr.yaml and the overrides.
 
     Raises:
@@ -141,7 +142,7 @@ def describe(curve: Curve) -> str:
     return f"seed {curve.seed}: {how} lr {curve.lr[-1]:.3g}, after {len(curve.lr):,} updates"
 
 
-def commands(words: Words, advice: Advice) -> Iterator[str]:
+def commands(words: Argv, advice: Advice) -> Iterator[str]:
     """The run to try first, and a sweep over its range, ready to paste."""
     replaced = {word.partition("=")[0] for word in advice.override.split()}
     kept = [
@@ -166,21 +167,21 @@ def help_text() -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the test; a mistake is one line on stderr and exit code 1."""
-    progress: Any = logging.getLogger("lrbench.display")  # a line now and then in a pipe
+    progress: Any = logging.getLogger("lrbench.record.display")  # a line now and then in a pipe
     progress.addHandler(ConsoleHandler())
     progress.setLevel(logging.INFO)
     try:
-        words = read(sys.argv[1:] if argv is None else argv)
+        words = read_argv(sys.argv[1:] if argv is None else argv)
         if words.help:
             print(help_text())
             return
         find_lr(words, get_console())
     except KeyboardInterrupt:
         sys.exit(130)
-    except command_line.MISTAKES as error:
+    except mistakes.MISTAKES as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(f"lrbench.find_lr: {command_line.explain(error)}")
+        sys.exit(f"lrbench.find_lr: {mistakes.explain(error)}")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrbench.checkpoint import atomic_write
 from lrbench.config import ConfigError
-from lrbench.find_lr.curve import Curve
+from lrbench.files.atomic import atomic_write
+from lrbench.find_lr.tape import Curve
 
 POINTS = "points.csv"
 COLUMNS = ("seed", "step", "lr", "loss", "smoothed_loss")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrbench.find_lr import rules
-from lrbench.find_lr.curve import Curve
 from lrbench.find_lr.settings import FEWEST, RangeTest
+from lrbench.find_lr.tape import Curve
 
 RULES = {
     "steepest": rules.steepest,

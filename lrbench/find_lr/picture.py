@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lrbench import palette
-from lrbench.compare import figure as style
+from lrbench.draw import figure as style
+from lrbench.draw import palette
 from lrbench.find_lr.advice import Advice
-from lrbench.find_lr.curve import Curve
 from lrbench.find_lr.findings import Findings
+from lrbench.find_lr.tape import Curve
 
 NAME = "loss_vs_lr"
 ROW = 0.2  # inches of a line of the lower panel

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from lrbench.checks import require
 from lrbench.config import CONF, build
+from lrbench.config.checks import require
 
 
 @dataclass(frozen=True, kw_only=True)

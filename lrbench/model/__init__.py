@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrbench.checks import require
 from lrbench.config import Call
+from lrbench.config.checks import require
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,8 +13,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lrbench import command_line, palette, run_folder
+from lrbench.cli import mistakes
 from lrbench.config import CONF, ConfigError
+from lrbench.draw import palette
+from lrbench.files import run_folder
 from lrbench.preview.arguments import HELP, PICTURE_ENDINGS, Arguments, parse
 from lrbench.preview.compose import Choice, compose
 from lrbench.preview.curve import Curve, crowded, lay_out
@@ -165,10 +167,10 @@ def main() -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode gets "?"
             sys.stdout.reconfigure(errors="replace")
         preview(arguments, Console())
-    except command_line.MISTAKES as error:
+    except mistakes.MISTAKES as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(f"lrbench.preview: {command_line.explain(error)}")
+        sys.exit(f"lrbench.preview: {mistakes.explain(error)}")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.command_line import GROUPS
+from lrbench.cli.argv import Argv, read_argv
+from lrbench.cli.mistakes import GROUPS
 from lrbench.config import ConfigError
-from lrbench.words import Words, read
 
 HELP = """\
 See learning-rate schedules before training: lr and momentum over updates and epochs.
@@ -67,10 +67,12 @@ def parse(argv: Sequence[str]) -> Arguments:
         ConfigError: an option that is not known, or a key of the preview with a wrong value.
     """
     # Lists are taken as lists with or without -m.
-    return _checked(read(argv, OWN_KEYS, config_keys=CONFIG_KEYS, ignored=("-m", "--multirun")))
+    return _checked(
+        read_argv(argv, OWN_KEYS, config_keys=CONFIG_KEYS, ignored=("-m", "--multirun"))
+    )
 
 
-def _checked(words: Words) -> Arguments:
+def _checked(words: Argv) -> Arguments:
     own = words.own
     for key, value in own.items():
         if not value:

@@ -9,13 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
-from lrbench.checks import require
 from lrbench.config import ConfigError, build
+from lrbench.config.checks import require
 from lrbench.optimizer import Optimizer
 from lrbench.preview.arguments import Arguments
 from lrbench.preview.compose import Choice
+from lrbench.preview.downsample import thin
 from lrbench.preview.replay import History, Mark, first_difference
-from lrbench.preview.thin import thin
 from lrbench.scheduler import Progress, Scheduler, lint
 from lrbench.scheduler.base import Plan
 from lrbench.trainer import Trainer

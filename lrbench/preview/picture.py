@@ -15,9 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lrbench import palette
+from lrbench.draw import palette
+from lrbench.draw.labels import place
 from lrbench.preview.curve import Curve, crowded
-from lrbench.preview.labels import place
 from lrbench.preview.replay import History, finite_losses
 
 DPI = 150

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from lrbench import run_folder
 from lrbench.config import ConfigError, build
+from lrbench.files import run_folder
 
 TOLERANCE = 1e-9  # relative; schedules that agree differ by rounding only
 

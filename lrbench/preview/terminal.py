@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.text import Text
 
-from lrbench.preview.labels import place, resample
+from lrbench.draw.labels import place, resample
 
 # The bit of each dot in a braille character, by row and column.
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])

@@ -12,7 +12,6 @@ from lrbench.scheduler.base import (
     Segment,
 )
 from lrbench.scheduler.chain import Chain, Part
-from lrbench.scheduler.continued import Continued
 from lrbench.scheduler.cyclic import Cyclic
 from lrbench.scheduler.decay import (
     Constant,
@@ -27,6 +26,7 @@ from lrbench.scheduler.inverse_sqrt import InverseSqrt, Noam
 from lrbench.scheduler.lint import lint
 from lrbench.scheduler.onecycle import OneCycle
 from lrbench.scheduler.plateau import Plateau
+from lrbench.scheduler.replanned import Continued
 from lrbench.scheduler.restarts import CosineRestarts
 from lrbench.scheduler.stairs import MultiStep, Piecewise, Step
 from lrbench.scheduler.warmup_decay import WarmupDecay

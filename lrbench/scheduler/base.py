@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
-from lrbench import duration
-from lrbench.checks import require, require_choice
+from lrbench.config import duration
+from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.shapes import WARMUP_SHAPES, Curve, constant, warmup_curve
 
 T = TypeVar("T")

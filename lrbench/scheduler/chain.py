@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from lrbench.checks import require, require_choice
+from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.base import (
     Plan,
     Progress,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrbench.checks import require, require_choice
+from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.base import (
     Run,
     Scheduler,

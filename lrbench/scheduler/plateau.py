@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lrbench.checks import require, require_choice
+from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.base import Run, Scheduler, Segment, require_min_factor
 from lrbench.scheduler.shapes import constant
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lrbench.checks import require, require_choice
+from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.base import (
     Run,
     Scheduler,

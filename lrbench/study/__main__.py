@@ -8,10 +8,11 @@ import sys
 
 from rich import get_console
 
-from lrbench import command_line, run_folder
-from lrbench.display import say
+from lrbench.cli import mistakes
+from lrbench.files import run_folder
+from lrbench.record.display import say
 from lrbench.study.arguments import HELP, Arguments, parse
-from lrbench.study.protocol import GUIDE
+from lrbench.study.records import GUIDE
 from lrbench.trainer import distributed
 
 
@@ -25,9 +26,9 @@ def study(arguments: Arguments) -> int:
         ValueError, HydraException, OmegaConfBaseException, OSError: a mistake that a user can
             mend; the message is one line.
     """
-    from lrbench.study.bench import Bench
-    from lrbench.study.conduct import conduct
-    from lrbench.study.frame import frame
+    from lrbench.study.composed import frame
+    from lrbench.study.launcher import Bench
+    from lrbench.study.protocol import conduct
 
     with frame(arguments) as found:
         bench = Bench(found)
@@ -55,8 +56,8 @@ def study(arguments: Arguments) -> int:
 
 def main() -> None:
     """Run the study; a mistake is one line on stderr and exit code 1."""
-    from lrbench.__main__ import MISTAKES
-    from lrbench.signals import Stopped, unwind_on_sigterm
+    from lrbench.run.job import MISTAKES
+    from lrbench.run.signals import Stopped, unwind_on_sigterm
 
     unwind_on_sigterm()
     try:
@@ -72,7 +73,7 @@ def main() -> None:
     except MISTAKES as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(f"lrbench.study: {command_line.explain(error)}")
+        sys.exit(f"lrbench.study: {mistakes.explain(error)}")
     if failed:
         sys.exit(f"lrbench.study: {failed} of the study's runs failed")
 

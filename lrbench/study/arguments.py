@@ -8,10 +8,10 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from lrbench import words
-from lrbench.checks import require_choice
-from lrbench.command_line import GROUPS
+from lrbench.cli.argv import read_argv
+from lrbench.cli.mistakes import GROUPS
 from lrbench.config import ConfigError
+from lrbench.config.checks import require_choice
 
 HELP = """\
 Which learning-rate schedule should I use, and is that sure? The fair protocol: tune every schedule
@@ -79,7 +79,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     Raises:
         ConfigError, ValueError, HydraException: a mistake in it.
     """
-    read = words.read(argv, OWN_KEYS, config_keys=(*GROUPS, "seed", "resume"))
+    read = read_argv(argv, OWN_KEYS, config_keys=(*GROUPS, "seed", "resume"))
     own = {"study": "four_way", "tuner": "grid", "dry_run": "false", **read.own}
     if not own["study"]:
         raise ConfigError("study= needs a name: study=four_way")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from lrbench.config import ConfigError
-from lrbench.study.protocol import Setting, Trial
+from lrbench.study.records import Setting, Trial
 from lrbench.study.settings import GRID_RATIO, Study
 from lrbench.study.tune import Attempt, Tuned, best, grid
 

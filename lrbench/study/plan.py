@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.study import guide
-from lrbench.study.bench import Bench
-from lrbench.study.conduct import conduct, counted
-from lrbench.study.frame import Frame, parse
+from lrbench.study.composed import Frame, parse
 from lrbench.study.guide import plateau, warmup
+from lrbench.study.launcher import Bench
 from lrbench.study.probe import Pace, probe
-from lrbench.study.protocol import GUIDE, Point
+from lrbench.study.protocol import conduct, counted
+from lrbench.study.records import GUIDE, Point
 from lrbench.study.settings import scaled, share
 
 

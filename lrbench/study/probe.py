@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from lrbench.config import build
-from lrbench.display import Display
+from lrbench.record.display import Display
 from lrbench.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> P
     dataset = build(cfg.dataset, "dataset")
     optimizer_spec, model_spec = build(cfg.optimizer, "optimizer"), build(cfg.model, "model")
 
-    from lrbench.recorder import Recorder
-    from lrbench.run import assemble
+    from lrbench.record.recorder import Recorder
+    from lrbench.run.run import assemble
     from lrbench.trainer import hardware
     from lrbench.trainer.evaluate import evaluate
     from lrbench.trainer.loop import Diverged, Interrupted

@@ -1,127 +1,175 @@
-"""What a study is made of: run folders to be, and what was found out so far.
-
-The words, from the ground up: a *point* is one run to be made; a *setting* is a strategy's peak lr
-with its knobs; a *trial* is a setting tried on the tuning seeds; a *stage* is one budget with its
-trials and its runs on fresh seeds; a study's *outcome* is all of its stages. Everything here can be
-made again from the command and the run folders, so nothing of it is stored.
-"""
+"""The protocol itself: tune, then fresh seeds, then the default lr; for each budget."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, Protocol
 
-from lrbench.study.settings import Study
+from lrbench.study import tune
+from lrbench.study.composed import Frame
+from lrbench.study.records import Outcome, Point, Setting, Stage, Trial
 
-GUIDE = "the guide's own"  # the phase of the runs that only the guide needs
+
+class StudyError(ValueError):
+    """The study cannot go on, and why, in one line."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """Where a strategy stands: its peak lr (`optimizer.lr`) and the keys of its own that differ."""
+class Maker(Protocol):
+    """Who makes runs: `lrbench.study.launcher.Bench`, or the plan's, which makes none."""
 
-    lr: float
-    knobs: Mapping[str, Any] = field(default_factory=dict)  # {"patience": 6}, under `scheduler`
+    results: dict[Path, dict[str, Any]]
+    missing: dict[Path, str]
 
-    @property
-    def label(self) -> str:
-        """``lr=0.1,patience=6``: what the folder of a trial is called."""
-        return ",".join(
-            [f"lr={self.lr:g}", *(f"{key}={value}" for key, value in self.knobs.items())]
+    def run(self, points: Sequence[Point], title: str) -> None:
+        """Make the runs of `points` that have no result yet."""
+
+
+def conduct(frame: Frame, runs: Maker, tell: Callable[[str], None]) -> Outcome:
+    """Make all runs of the study's stages, and tell what tuning finds on the way.
+
+    Raises:
+        StudyError: a strategy or a phase without any result.
+    """
+    stages = tuple(_stage(frame, runs, tell, share, length) for share, length in frame.lengths())
+    return Outcome(
+        folder=frame.folder,
+        study=frame.study,
+        overrides=frame.overrides,
+        default_lr=frame.default_lr,
+        choices=frame.choices,
+        chance=_chance(runs.results),
+        stages=stages,
+    )
+
+
+def _stage(
+    frame: Frame, runs: Maker, tell: Callable[[str], None], share: float, length: str
+) -> Stage:
+    study = frame.study
+    tuned = _tuner(frame)(study, frame.default_lr, _Attempts(frame, runs, length))
+    for line in _found(tuned):
+        tell(line)
+    default = Setting(lr=frame.default_lr)
+    final = {
+        name: tuple(frame.point("final", name, s, seed, length) for seed in study.final_seeds)
+        for name, s in tuned.chosen.items()
+    }
+    untuned = {
+        name: final[name]
+        if tuned.chosen[name] == default
+        else tuple(
+            frame.point("untuned", name, default, seed, length) for seed in study.final_seeds
         )
+        for name in (study.strategies if study.untuned else ())
+    }
+    asked = [point for kind in (final, untuned) for points in kind.values() for point in points]
+    runs.run(asked, f"{length}, fresh seeds")
+    for name, points in final.items():
+        _require_results(runs, name, points, "run on fresh seeds")
+    return Stage(
+        share=share,
+        length=length,
+        grid=tuned.grid,
+        extensions=tuned.extensions,
+        trials=tuned.trials,
+        chosen=tuned.chosen,
+        final=final,
+        untuned=untuned,
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One run to be made.
-
-    Attributes:
-        folder: the run folder.
-        strategy: choice of conf/scheduler.
-        seed: the run's seed.
-        overrides: what its config has besides the study's own overrides, in Hydra's grammar:
-            ``("scheduler=onecycle", "optimizer.lr=0.1", "seed=3", "trainer.length='5 epochs'")``.
-    """
-
-    folder: Path
-    strategy: str
-    seed: int
-    overrides: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """A setting tried on the tuning seeds; the numbers are of validation alone.
-
-    Attributes:
-        points: its runs that have a result; fewer than the tuning seeds if it was given up as
-            hopeless, or a run failed.
-        score: mean final validation accuracy over them, a diverged run as guessing; NaN where
-            there is none.
-        loss: mean final validation loss of the completed runs; NaN where there is none.
-        num_diverged: runs that diverged.
-        pruned: whether it was given up before its last seed.
-    """
-
-    setting: Setting
-    points: tuple[Point, ...]
-    score: float
-    loss: float
-    num_diverged: int
-    pruned: bool
+def _found(tuned: tune.Tuned) -> Iterator[str]:
+    """What tuning found, a line for each strategy and reference."""
+    width = max(map(len, tuned.chosen))
+    for name, setting in tuned.chosen.items():
+        trials = tuned.trials[name]
+        trial = tune.best(trials)
+        diverged = sum(t.num_diverged for t in trials)
+        yield (
+            f"  {name:{width}}  best at {setting.label.replace(',', ', ')}: validation accuracy "
+            f"{trial.score:.2%}, mean of {counted(len(trial.points), 'seed')}, "
+            f"of {counted(len(trials), 'trial')}"
+            + (f", {counted(diverged, 'run')} diverged" if diverged else "")
+        )
+    for line in tuned.extensions:
+        yield f"  {line}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One budget: its tuning and its runs on fresh seeds.
+def _tuner(frame: Frame) -> Any:
+    if frame.tuner == "optuna":
+        from lrbench.study import optuna_tuner
 
-    Attributes:
-        share: of the full length, 1.0 for all of it.
-        length: `trainer.length` of its runs.
-        grid: the peak lrs that every strategy was tried at, ascending; empty where Optuna tuned.
-        extensions: how the grid grew and for whom, and who is best at its edge or diverged
-            everywhere at the end, in words, oldest first.
-        trials: of each strategy and reference, in the order in which they were made.
-        chosen: the setting with the best validation, of each strategy and reference.
-        final: runs on the final seeds at `chosen`, of each strategy and reference.
-        untuned: runs on the final seeds at the shared default lr, of each strategy; those of
-            `final` where the default was chosen; empty if not asked for.
-    """
-
-    share: float
-    length: str
-    grid: tuple[float, ...]
-    extensions: tuple[str, ...]
-    trials: Mapping[str, tuple[Trial, ...]]
-    chosen: Mapping[str, Setting]
-    final: Mapping[str, tuple[Point, ...]]
-    untuned: Mapping[str, tuple[Point, ...]]
+        return optuna_tuner.tune
+    return tune.tune
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """A study after its stages; the guide's own runs come on top.
+class _Attempts:
+    """Trials as `lrbench.study.tune` asks for them, made by runs."""
 
-    Attributes:
-        folder: the study's; reports go here, the guide's runs below ``folder / "guide"``.
-        overrides: what the command gave for every run (``experiment=...``, ``model=...``).
-        default_lr: `optimizer.lr` as composed.
-        choices: Hydra's choices by group, such as ``{"model": "resnet8", "dataset": "digits"}``.
-        chance: accuracy of guessing.
-        stages: in the order of `study.budgets`.
-    """
+    def __init__(self, frame: Frame, runs: Maker, length: str) -> None:
+        self._frame = frame
+        self._runs = runs
+        self._length = length
+        self._rated: set[str] = set()  # strategies with a result
 
-    folder: Path
-    study: Study
-    overrides: tuple[str, ...]
-    default_lr: float
-    choices: Mapping[str, str]
-    chance: float
-    stages: tuple[Stage, ...]
+    def __call__(self, asked: Sequence[tuple[str, Setting]], num_seeds: int) -> list[Trial]:
+        seeds = self._frame.study.tuning_seeds[:num_seeds]
+        of_each = [
+            [self._frame.point("tune", name, setting, seed, self._length) for seed in seeds]
+            for name, setting in asked
+        ]
+        self._runs.run([p for points in of_each for p in points], f"{self._length}, tuning")
+        trials = [
+            rate(setting, points, self._runs.results)
+            for (_, setting), points in zip(asked, of_each, strict=True)
+        ]
+        self._rated |= {name for (name, _), t in zip(asked, trials, strict=True) if t.points}
+        for (name, _), points in zip(asked, of_each, strict=True):
+            if name not in self._rated:
+                _require_results(self._runs, name, points, "tuning run")
+        return trials
 
-    @property
-    def full(self) -> Stage:
-        """The stage of the largest budget, which the recommendation is for."""
-        return max(self.stages, key=lambda stage: stage.share)
+
+def counted(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _require_results(runs: Maker, name: str, points: Sequence[Point], what: str) -> None:
+    if any(point.folder in runs.results for point in points):
+        return
+    reason = next((runs.missing[p.folder] for p in points if p.folder in runs.missing), "")
+    raise StudyError(f"no {what} of {name} ended in a result: {reason}")
+
+
+def rate(
+    setting: Setting,
+    points: Sequence[Point],
+    results: Mapping[Path, Mapping[str, Any]],
+    *,
+    pruned: bool = False,
+) -> Trial:
+    """What the results of `points` say of `setting`, seen on final validation alone."""
+    done = [point for point in points if point.folder in results]
+    found = [results[point.folder] for point in done]
+    completed = [result for result in found if result["status"] == "completed"]
+    scores = [
+        result["val_accuracy"] if result["status"] == "completed" else 1 / result["num_classes"]
+        for result in found
+    ]
+    return Trial(
+        setting=setting,
+        points=tuple(done),
+        score=fmean(scores) if scores else math.nan,
+        loss=fmean(result["val_loss"] for result in completed) if completed else math.nan,
+        num_diverged=len(found) - len(completed),
+        pruned=pruned,
+    )
+
+
+def _chance(results: Mapping[Path, Mapping[str, Any]]) -> float:
+    """Accuracy of guessing; the network's classes are known from any result."""
+    return 1 / next(iter(results.values()))["num_classes"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lrbench.compare.read import Found, Run, collect
-from lrbench.run_folder import RESULT
-from lrbench.study.protocol import Outcome, Point, Stage
+from lrbench.files.run_folder import RESULT
+from lrbench.study.records import Outcome, Point, Stage
 
 Runs = Mapping[Path, Run]
 """Finished runs by their folder; those that were asked for but have no usable result are absent."""

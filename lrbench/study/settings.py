@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench import duration
-from lrbench.checks import require
+from lrbench.config import duration
+from lrbench.config.checks import require
 
 GRID_RATIO = 2.0  # between neighbouring peak lrs
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 
 from lrbench.compare.preference import preference
-from lrbench.study.protocol import Setting, Trial
+from lrbench.study.records import Setting, Trial
 from lrbench.study.settings import GRID_RATIO, Study
 
 # Makes trials, all in one batch: (strategy, setting) on so many of the tuning seeds, the first.
@@ -21,7 +21,7 @@ Attempt = Callable[[Sequence[tuple[str, Setting]], int], Sequence[Trial]]
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What tuning found; the fields are those of `lrbench.study.protocol.Stage`."""
+    """What tuning found; the fields are those of `lrbench.study.records.Stage`."""
 
     grid: tuple[float, ...]
     extensions: tuple[str, ...]

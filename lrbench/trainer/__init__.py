@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lrbench import duration
-from lrbench.checks import require, require_choice
+from lrbench.config import duration
+from lrbench.config.checks import require, require_choice
 
 MAX_THREADS = 1024  # torch starts all it is told to
 PRECISIONS = ("auto", "bf16_if_native", "fp32", "bf16", "fp16")

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from lrbench.dataset import Data, EvalSplit
 from lrbench.optimizer import current, set_lr, set_momentum
-from lrbench.recorder import Recorder
-from lrbench.schedulefree import (
+from lrbench.optimizer.schedule_free import (
     evaluation_mode,
     is_schedule_free,
     recompute_batch_norm,
     start_training,
 )
+from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Progress, Remembered, Scheduler
 from lrbench.trainer import Trainer, distributed, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate

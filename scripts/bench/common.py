@@ -17,9 +17,9 @@ import torch
 from lrbench.config import load
 from lrbench.dataset import Data, Dataset, Images
 from lrbench.dataset.data import BLOCK_BATCHES
-from lrbench.display import Display
-from lrbench.recorder import Recorder
-from lrbench.run import assemble
+from lrbench.record.display import Display
+from lrbench.record.recorder import Recorder
+from lrbench.run.run import assemble
 from lrbench.trainer import hardware
 from lrbench.trainer.loop import Loop
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from lrbench.seal import sealed_object, sealed_text
+from lrbench.files.checksum import sealed_object, sealed_text
 
 STRATEGIES = {
     "cosine": {"_target_": "lrbench.scheduler.Cosine", "min_factor": 0.0},

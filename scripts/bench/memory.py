@@ -17,7 +17,7 @@ from pathlib import Path
 from common import JOBS, heading, spread, table, train
 from overhead import STEPS, bare
 
-from lrbench.checkpoint import save_checkpoint
+from lrbench.run.checkpoint import save_checkpoint
 
 IMAGES = 20_000  # of the dataset, whose bytes the goal allows for
 

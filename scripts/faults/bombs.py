@@ -55,9 +55,10 @@ class Bomb:
 
     def _arm_start_up(self) -> None:
         import lrbench.model
-        import lrbench.run
-        from lrbench import hparams, run_folder
-        from lrbench.recorder import Recorder
+        import lrbench.run.run
+        from lrbench.files import run_folder
+        from lrbench.record import hparams
+        from lrbench.record.recorder import Recorder
         from lrbench.trainer.loop import Loop
 
         for owner, name in (
@@ -65,8 +66,8 @@ class Bomb:
             (run_folder, "finished"),
             (run_folder, "write_config"),
             (lrbench.model, "build_model"),
-            (lrbench.run, "build"),
-            (lrbench.run, "_load_checkpoint"),
+            (lrbench.run.run, "build"),
+            (lrbench.run.run, "_load_checkpoint"),
             (Loop, "__init__"),
             (Loop, "restore"),
             (Recorder, "__init__"),
@@ -107,7 +108,7 @@ class Bomb:
         loop.evaluate = evaluate  # type: ignore[attr-defined]
 
     def _arm_recording(self) -> None:
-        from lrbench.recorder import Recorder
+        from lrbench.record.recorder import Recorder
 
         for name in ("flush", "position", "record_test", "text"):
             self.around(Recorder, name)
@@ -129,8 +130,8 @@ class Bomb:
         self._in_files("checkpoint.pt")
 
     def _arm_result(self) -> None:
-        from lrbench import run_folder
-        from lrbench.recorder import Recorder
+        from lrbench.files import run_folder
+        from lrbench.record.recorder import Recorder
 
         self.around(Recorder, "record_test")
         self.around(run_folder, "write_result")

@@ -194,9 +194,9 @@ def _read_only(folder: Path) -> None:
 
 def _whole_files(folder: Path) -> list[str]:
     """What is half-written in a run's folder."""
-    from lrbench import run_folder
-    from lrbench.checkpoint import load_checkpoint
-    from lrbench.seal import check_text
+    from lrbench.files import run_folder
+    from lrbench.files.checksum import check_text
+    from lrbench.run.checkpoint import load_checkpoint
 
     problems = []
     try:

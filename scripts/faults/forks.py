@@ -37,8 +37,8 @@ def warm_up(*, sweeps: bool = False) -> None:
     import lrbench.__main__
     import lrbench.dataset.cache
     import lrbench.dataset.decode
-    import lrbench.hparams
     import lrbench.model
+    import lrbench.record.hparams
     import lrbench.trainer.loop
 
     if sweeps:

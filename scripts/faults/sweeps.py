@@ -170,7 +170,7 @@ def long(work: Path, count: int, seed: int) -> list[Row]:
 
     def measure() -> None:
         import lrbench.__main__
-        from lrbench.run import run as real
+        from lrbench.run.run import run as real
 
         def run(*args: object, **kwargs: object) -> object:
             result = real(*args, **kwargs)  # type: ignore[arg-type]

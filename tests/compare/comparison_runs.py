@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from lrbench import run_folder
 from lrbench.compare.read import COLUMNS
-from lrbench.seal import sealed_object, sealed_text
+from lrbench.files import run_folder
+from lrbench.files.checksum import sealed_object, sealed_text
 
 TARGETS = {"cosine": "Cosine", "onecycle": "OneCycle", "plateau": "Plateau"}
 STEPS = 100  # updates of a run

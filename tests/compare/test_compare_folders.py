@@ -14,7 +14,7 @@ from lrbench.compare.find import CompareError, find
 from lrbench.compare.groups import Group, chance_accuracy, split
 from lrbench.compare.read import Found
 from lrbench.compare.read import read as read_runs
-from lrbench.seal import sealed_object
+from lrbench.files.checksum import sealed_object
 
 
 def read(folders: list[Path]) -> Found:

@@ -15,12 +15,12 @@ from comparison_runs import write_run, write_sweep
 from PIL import Image
 from rich.console import Console
 
-from lrbench import palette
 from lrbench.compare import Comparison, compare
 from lrbench.compare.__main__ import main
-from lrbench.compare.figure import looks, spread
 from lrbench.compare.report import markdown_cell, tex
 from lrbench.compare.terminal import show
+from lrbench.draw import palette
+from lrbench.draw.figure import looks, spread
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

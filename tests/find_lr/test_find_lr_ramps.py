@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from lrbench.config import load
 from lrbench.find_lr import range_test, rules, settings
-from lrbench.find_lr.ramp import Parts, run_ramp
+from lrbench.find_lr.configured import Parts, run_ramp
 from lrbench.model import build_model
-from lrbench.schedulefree import start_training
+from lrbench.optimizer.schedule_free import start_training
 
 mpl.use("Agg")
 

@@ -10,7 +10,7 @@ import pytest
 from lrbench.config import ConfigError
 from lrbench.find_lr import Curve, conclude, rules, settings
 from lrbench.find_lr.advice import advise, caution
-from lrbench.find_lr.curve import Tape
+from lrbench.find_lr.tape import Tape
 
 
 def decades(losses: list[float]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lrbench import trust
-from lrbench.config import build
+from lrbench.config import build, trust
 from lrbench.model import build_model
 
 

@@ -12,10 +12,10 @@ import pytest
 from matplotlib.text import Annotation
 from test_preview_values import CONF, STUCK, choose, curve, write_run
 
-from lrbench import palette
+from lrbench.draw import palette
+from lrbench.draw.labels import place, resample
 from lrbench.preview.arguments import Arguments
 from lrbench.preview.curve import lay_out
-from lrbench.preview.labels import place, resample
 from lrbench.preview.picture import STYLE, appearances, draw, save_picture
 from lrbench.preview.replay import read_history
 from lrbench.preview.terminal import Line, plot

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lrbench import run_folder
 from lrbench.config import ConfigError
+from lrbench.files import run_folder
 from lrbench.preview.__main__ import file_name, picture_paths
 from lrbench.preview.arguments import Arguments, parse
 from lrbench.preview.compose import Choice, compose
 from lrbench.preview.curve import Curve, crowded, lay_out
+from lrbench.preview.downsample import thin
 from lrbench.preview.replay import Mark, read_history, starting_overrides
 from lrbench.preview.summary import area, notes, table, warmup_updates, write_csv
-from lrbench.preview.thin import thin
 from lrbench.scheduler import Progress
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from schedule_oracles import factors, loaded, make, schedule_names
 
-from lrbench.duration import whole_steps
+from lrbench.config.duration import whole_steps
 from lrbench.scheduler import Progress
 
 NAMES = schedule_names()

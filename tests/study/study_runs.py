@@ -23,7 +23,7 @@ from comparison_runs import config_of, write_run
 from lrbench.compare.read import COLUMNS, Run
 from lrbench.config import CONF, build, flatten
 from lrbench.study import Study, guide
-from lrbench.study.protocol import Outcome, Point, Setting, Stage, Trial
+from lrbench.study.records import Outcome, Point, Setting, Stage, Trial
 from lrbench.study.runs import fresh
 
 STEPS = 100  # updates of a run

@@ -18,7 +18,7 @@ from lrbench.study.guide.claim import (
     ClaimVerdict,
 )
 from lrbench.study.guide.larger import next_larger
-from lrbench.study.protocol import Outcome, Point, Setting
+from lrbench.study.records import Outcome, Point, Setting
 from lrbench.study.settings import Study
 
 FOLDER = Path("study")

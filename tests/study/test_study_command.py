@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from lrbench import run_folder
-from lrbench.__main__ import job
+from lrbench.files import run_folder
+from lrbench.run.job import job
 from lrbench.study import __main__ as command
 from lrbench.study import arguments, probe, report
-from lrbench.study.frame import Frame, frame
-from lrbench.study.protocol import Point, Setting
+from lrbench.study.composed import Frame, frame
+from lrbench.study.records import Point, Setting
 
 QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 TINY = [
@@ -153,12 +153,12 @@ def test_an_interrupted_study_goes_on_where_it_was(
             raise KeyboardInterrupt
         return real(cfg)
 
-    monkeypatch.setattr("lrbench.study.bench.job", interrupted)
+    monkeypatch.setattr("lrbench.study.launcher.job", interrupted)
     said = lrbench(*TINY, code=130)
     assert "interrupted: the same command goes on with what is missing" in said
     before = results(tmp_path / "study")
     assert len(before) == 3
-    monkeypatch.setattr("lrbench.study.bench.job", real)
+    monkeypatch.setattr("lrbench.study.launcher.job", real)
     lrbench(*TINY)
     after = results(tmp_path / "study")
     assert after.keys() == RUNS
@@ -175,7 +175,7 @@ def test_a_failed_run_is_told_and_the_study_goes_on(
             cfg.trainer.batch_size = 5000
         return real(cfg)
 
-    monkeypatch.setattr("lrbench.study.bench.job", failing)
+    monkeypatch.setattr("lrbench.study.launcher.job", failing)
     said = lrbench(*TINY, code=1, logged=True)
     lost = "1_epoch/final/plateau/lr=0.1,seed=1"
     assert f"{lost}  failed  trainer.batch_size=5000 must be between 1 and the number" in said

@@ -17,7 +17,7 @@ from study_runs import CHANCE, Truth, World, imagine, runs_of, study, write
 
 from lrbench.compare.analysis import Analysis
 from lrbench.study import guide, report
-from lrbench.study.protocol import Outcome, Point, Setting, Trial
+from lrbench.study.records import Outcome, Point, Setting, Trial
 from lrbench.study.report import tracks
 from lrbench.study.report.ranks import ranks
 from lrbench.study.report.recommendation import Recommendation, command, recommend

@@ -13,7 +13,7 @@ from study_runs import study
 
 from lrbench.config import ConfigError
 from lrbench.study import Study, tune
-from lrbench.study.protocol import Point, Setting, Trial
+from lrbench.study.records import Point, Setting, Trial
 
 Truth = Callable[[str, Setting], float | None]
 """The validation accuracy of a strategy at a setting; None: it diverges."""

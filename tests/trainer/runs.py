@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from torch import nn
 
 from lrbench.config import build
-from lrbench.display import Display
 from lrbench.model import build_model
-from lrbench.recorder import Position, Recorder
+from lrbench.record.display import Display
+from lrbench.record.recorder import Position, Recorder
 from lrbench.trainer.loop import Loop
 
 CONF = str(Path(__file__).parents[2] / "conf")

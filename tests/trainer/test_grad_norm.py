@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from runs import Saved, new_loop, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lrbench.run_report import outcome
+from lrbench.run.report import outcome
 from lrbench.trainer.loop import Diverged, Interrupted, Loop
 
 RECORD = ["trainer.record_grad_norm=true", "scheduler=constant", "trainer.log_interval=5 steps"]

@@ -20,7 +20,7 @@ from torch import nn
 from lrbench.config import build
 from lrbench.dataset.data import EvalSplit
 from lrbench.model import build_model
-from lrbench.recorder import SilentRecorder
+from lrbench.record.recorder import SilentRecorder
 from lrbench.trainer import distributed
 from lrbench.trainer.evaluate import evaluate
 from lrbench.trainer.loop import Diverged, Interrupted, Loop

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lrbench.study.guide import cosine, onecycle, plateau, warmup
 from lrbench.study.guide.claim import ClaimVerdict
-from lrbench.study.protocol import Outcome, Point
+from lrbench.study.records import Outcome, Point
 from lrbench.study.runs import Runs, read_final
 
 __all__ = ["ClaimVerdict", "judge", "points"]

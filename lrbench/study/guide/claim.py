@@ -21,7 +21,7 @@ from lrbench.compare.read import Run
 from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS
 from lrbench.compare.tables import Table
 from lrbench.compare.verdict import MANY_SEEDS, p_value, points, span
-from lrbench.study.protocol import Point
+from lrbench.study.records import Point
 from lrbench.study.runs import Runs
 
 SUPPORTED = "supported"

@@ -14,7 +14,7 @@ from lrbench.compare.verdict import percent, points, span
 from lrbench.study import settings
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import ClaimVerdict, Words, by_seed, override, paired
-from lrbench.study.protocol import Outcome, Point, Stage
+from lrbench.study.records import Outcome, Point, Stage
 from lrbench.study.runs import Runs
 
 CLAIM = "OneCycle is best when time is short"

@@ -13,7 +13,7 @@ from lrbench.compare.tables import NOTHING, Table
 from lrbench.compare.verdict import p_value, points, span
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import ClaimVerdict, Test, by_seed, override
-from lrbench.study.protocol import Outcome, Point
+from lrbench.study.records import Outcome, Point
 from lrbench.study.runs import Runs
 
 CLAIM = "Plateau helps when training stalls"

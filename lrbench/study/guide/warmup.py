@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lrbench import duration
 from lrbench.compare.read import Run
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.compare.verdict import p_value, percent, points
+from lrbench.config import duration
 from lrbench.study import settings
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import ClaimVerdict, Test, by_seed, listed, override, paired
 from lrbench.study.guide.larger import next_larger
-from lrbench.study.protocol import Outcome, Point
+from lrbench.study.records import Outcome, Point
 from lrbench.study.runs import Runs
 from lrbench.study.settings import Guide
 

@@ -12,14 +12,14 @@ import pandas as pd
 from lrbench.compare import plots as comparison_plots
 from lrbench.compare import tables as comparison_tables
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.figure import Picture, keep
 from lrbench.compare.read import Found, Problem
 from lrbench.compare.report import HTML, MARKDOWN, Section, csv, data_files, pages, write_files
 from lrbench.compare.tables import Table
 from lrbench.compare.verdict import verdict
+from lrbench.draw.figure import Picture, keep
 from lrbench.study import guide
 from lrbench.study.guide import ClaimVerdict, claim
-from lrbench.study.protocol import Outcome, Point, Stage
+from lrbench.study.records import Outcome, Point, Stage
 from lrbench.study.report import pictures, tables, tracks
 from lrbench.study.report.ranks import ranks
 from lrbench.study.report.recommendation import Recommendation, recommend

@@ -10,12 +10,12 @@ import matplotlib
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.compare import figure
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.figure import WIDTH, Picture, new_figure, save
 from lrbench.compare.heat_map import draw_grid, shades
 from lrbench.compare.plots import draw_sensitivity
-from lrbench.study.protocol import Stage
+from lrbench.draw import figure
+from lrbench.draw.figure import WIDTH, Picture, new_figure, save
+from lrbench.study.records import Stage
 from lrbench.study.report.tuning import expected_best, lr_trials
 
 NAMES = ("lr_sensitivity", "expected_best", "budgets")

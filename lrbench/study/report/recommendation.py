@@ -19,7 +19,7 @@ from lrbench.compare.report import count
 from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, seeds_to_resolve, smallest_p
 from lrbench.compare.verdict import MANY_SEEDS, p_value, percent, points, span
 from lrbench.study.guide.claim import by_seed, listed
-from lrbench.study.protocol import Outcome, Setting
+from lrbench.study.records import Outcome, Setting
 from lrbench.study.report.tuning import common_range, lr_trials, shortfall_noise, shortfalls
 from lrbench.study.runs import Runs
 

@@ -12,7 +12,7 @@ from lrbench.compare.statistics import fewest_pairs
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.compare.verdict import percent, points
 from lrbench.study.guide import ClaimVerdict
-from lrbench.study.protocol import Outcome, Stage
+from lrbench.study.records import Outcome, Stage
 from lrbench.study.report.tuning import common_range, shortfalls
 
 

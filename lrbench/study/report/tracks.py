@@ -15,7 +15,7 @@ from lrbench.compare.tables import NOTHING, Table
 from lrbench.compare.verdict import p_value, percent, points, span
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import Test
-from lrbench.study.protocol import Outcome, Point, Setting, Stage
+from lrbench.study.records import Outcome, Point, Setting, Stage
 from lrbench.study.runs import Runs
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from lrbench.compare.analysis import Analysis
-from lrbench.study.protocol import Stage, Trial
+from lrbench.study.records import Stage, Trial
 
 Array = NDArray[np.float64]
 

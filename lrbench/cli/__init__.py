@@ -1,0 +1,1 @@
+"""The words of a command: reading them, naming folders after them, and what a mistake says."""

@@ -1,0 +1,104 @@
+"""The ramp of a configured run: the run's own loop, under a schedule that climbs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrbench.config import Call
+from lrbench.find_lr.settings import RangeTest
+from lrbench.find_lr.tape import Curve, Tape
+from lrbench.model import Model
+from lrbench.optimizer import Optimizer
+from lrbench.record.display import Display
+from lrbench.record.recorder import Recorder
+from lrbench.run.run import assemble
+from lrbench.scheduler import Constant
+from lrbench.trainer import Trainer
+
+if TYPE_CHECKING:
+    import torch
+
+    from lrbench.dataset import Data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a run is assembled from, apart from its schedule and its seed."""
+
+    model: Model | Call
+    data: Data
+    optimizer: Optimizer
+    trainer: Trainer
+    device: torch.device
+
+
+class _Recorder(Recorder):
+    """Shows the tape what the loop records, and records what the tape makes of it."""
+
+    def __init__(self, folder: Path, display: Display, tape: Tape) -> None:
+        super().__init__(folder, position=None, next_step=1, display=display)
+        self._tape = tape
+
+    def record(
+        self, step: int, epoch: float, seconds: float, values: Mapping[str, float | None]
+    ) -> None:
+        lr, loss = values["lr"], values["train/loss"]
+        assert lr is not None
+        assert loss is not None
+        smoothed = self._tape.add(lr, loss)
+        super().record(step, epoch, seconds, {**values, "train/smoothed_loss": smoothed})
+
+    def text(self, tag: str, step: int, text: str) -> None:
+        """The ramp's end is nothing to tell of."""
+
+
+def run_ramp(parts: Parts, settings: RangeTest, *, seed: int, folder: Path) -> Curve:
+    """Train as a run with `seed` would, but under the ramp; neither validation nor test is read.
+
+    Args:
+        folder: takes the TensorBoard events and history.csv.
+
+    Raises:
+        ValueError: the parts do not fit each other.
+    """
+    from lrbench.trainer.loop import Diverged, Interrupted  # imports torch
+
+    # The loop evaluates at its end, so it is made an update longer and stopped before.
+    length = f"{settings.num_steps + 1} steps"
+    trainer = replace(
+        parts.trainer,
+        length=length,
+        eval_interval=length,
+        log_interval="1 steps",
+        checkpoint_interval_seconds=math.inf,
+    )
+    # The ramp is a warmup to the base lr that lasts for the whole test.
+    schedule = Constant(
+        warmup=f"{settings.num_steps - 1} steps",
+        warmup_shape="exponential",
+        warmup_start_factor=settings.lr_min / settings.lr_max,
+    )
+    loop = assemble(
+        parts.model,
+        parts.data,
+        schedule,
+        replace(parts.optimizer, lr=settings.lr_max),
+        trainer,
+        seed=seed,
+        device=parts.device,
+    )
+    tape = Tape(settings)
+    with (
+        Display(
+            total_steps=settings.num_steps, start_step=0, batch_size=trainer.batch_size
+        ) as display,
+        _Recorder(folder, display, tape) as recorder,
+        suppress(Diverged, Interrupted),
+    ):
+        loop.run(recorder=recorder, save=lambda _: None, stop=lambda: tape.done)
+    return tape.curve(seed)

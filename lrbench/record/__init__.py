@@ -1,0 +1,1 @@
+"""Recording a run: one call writes TensorBoard events, history.csv and the display."""

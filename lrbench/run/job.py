@@ -1,0 +1,99 @@
+"""One job of Hydra's: train the run it describes, or leave to its folder why that failed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from lrbench.cli import mistakes
+from lrbench.config import ConfigError
+from lrbench.files import run_folder
+from lrbench.record import display
+from lrbench.run import sweep
+from lrbench.run.resume import changes_on_resume, resume
+from lrbench.run.run import DivergedRun, follow, run
+from lrbench.trainer import distributed
+
+log = logging.getLogger(__name__)
+
+
+_full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+MISTAKES = (*mistakes.MISTAKES, DivergedRun)
+
+
+def job(cfg: DictConfig) -> float | None:
+    """Train one run in the folder that Hydra made for it; its last validation loss."""
+    distributed.adopt_submitit_tasks()
+    if distributed.rank() > 0:
+        follow()
+        return None
+    try:
+        return _lead(cfg)
+    finally:
+        distributed.lead(None)
+
+
+def _lead(cfg: DictConfig) -> float | None:
+    hydra_config: Any = HydraConfig.get()
+    in_sweep = hydra_config.mode is RunMode.MULTIRUN
+    folder = Path(hydra_config.runtime.output_dir)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to stop
+    if in_sweep:
+        sweep.follow_launcher()
+        display.quiet()
+    try:
+        if cfg.resume is None and cfg.resume_policy is not None:
+            raise ConfigError(
+                f"resume_policy={cfg.resume_policy} needs a run to go on with: resume=FOLDER"
+            )
+        if cfg.resume is not None:
+            asked = cfg if changes_on_resume(hydra_config.overrides.task) else None
+            cfg = resume(folder, asked, cfg.resume_policy)
+            hydra_config = run_folder.recorded(folder, "hydra").hydra
+        result = run(cfg, folder, hydra_config, rerun=cfg.get("rerun"), in_sweep=in_sweep)
+        return cast("float | None", result["val_loss"])
+    except DivergedRun as error:
+        if in_sweep:  # a result like any other
+            log.info(str(error))
+            return None
+        raise told(error) from error
+    except MISTAKES as error:
+        if in_sweep:
+            return _failed(folder, cfg, mistakes.explain(error))
+        run_folder.sweep_away(folder)
+        raise told(error) from error
+    except Exception as error:
+        if in_sweep:
+            return _failed(folder, cfg, f"{type(error).__name__}: {mistakes.explain(error)}")
+        raise
+
+
+def _failed(folder: Path, cfg: DictConfig, reason: str) -> float | None:
+    """Leave a sweep's failed job to its folder, for the report, and let the others go on."""
+    log.error(reason, exc_info=True)  # the log's last line tells why
+    with suppress(OSError):  # a full disk, or the folder is gone: the others may still go on
+        if run_folder.last_error(folder) is None:  # logging was configured away
+            with (folder / run_folder.LOG).open("a") as file:
+                file.write(f"[{time.strftime('%F %T')}] ERROR {reason}\n")
+        if not (folder / ".hydra").exists():
+            run_folder.write_config(folder, cfg, HydraConfig.get())  # type: ignore[arg-type]
+    if run_folder.last_error(folder) != reason:  # then the console must tell
+        display.say(f"{folder}  failed  {reason}", "bold yellow")
+    return None
+
+
+def told(error: BaseException) -> BaseException:
+    """What ends the process with one line, or with the traceback where that is asked for."""
+    return error if _full_error else SystemExit(f"lrbench: {mistakes.explain(error)}")

@@ -1,0 +1,149 @@
+"""Going on with a run whose schedule or length has changed: refused, or as a policy says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lrbench.config import build, flatten
+from lrbench.config.checks import require_choice
+from lrbench.files import run_folder
+from lrbench.files.run_folder import FolderError
+from lrbench.run.checkpoint import load_checkpoint, save_checkpoint
+
+log = logging.getLogger(__name__)
+
+_STEERING = tuple(f"{key}=" for key in run_folder.STEERING)
+POLICIES = ("rescale", "keep", "cooldown")
+
+
+def resume(folder: Path, asked: DictConfig | None, policy: str | None) -> DictConfig:
+    """The config that the run in `folder` goes on with.
+
+    Without a policy it is the recorded one. With one, only the schedule and the length may have
+    changed, and the folder is made over to the new config:
+
+    - ``rescale``: the schedule asked for, as if it had been laid out on the new length from the
+      start; the lr may leap where the run is taken up.
+    - ``keep``: the recorded schedule stays as it was laid out, and holds its last lr past its end
+      (one without an end, such as a plateau, goes on).
+    - ``cooldown``: like keep up to here, then linearly to zero at the end.
+
+    Args:
+        asked: the recorded config with the command line's changes; None where there are none.
+
+    Raises:
+        FolderError: the command changes what no policy allows, or changes anything without one.
+        CheckpointError: there is no checkpoint to go on from.
+    """
+    recorded = _completed(folder, run_folder.recorded(folder, "config"))
+    old = run_folder.plain_config(recorded)
+    new = old if asked is None else run_folder.plain_config(asked)
+    differences = run_folder.diff(old, new)
+    if policy is None:
+        if differences:
+            raise FolderError(
+                f"resume={folder} would change the run ({differences}): leave that out, or say how "
+                f"to go on with resume_policy={', '.join(POLICIES[:-1])} or {POLICIES[-1]}"
+            )
+        return recorded
+    require_choice("resume_policy", policy, POLICIES)
+    before, after = flatten(old), flatten(new)
+    for key in sorted(before.keys() | after.keys()):
+        free = key.startswith("scheduler.") or key == "trainer.length"
+        if not free and before.get(key) != after.get(key):
+            raise FolderError(
+                f"resume={folder} cannot change {key}: {before.get(key)} → {after.get(key)}; only "
+                "scheduler and trainer.length can change within a run"
+            )
+    if not differences and policy != "cooldown":
+        return recorded
+    checkpoint = load_checkpoint(folder / run_folder.CHECKPOINT)
+    total_steps = _new_length(new, checkpoint, folder)
+    if policy != "rescale":
+        new = {**new, "scheduler": _kept(policy, old["scheduler"], checkpoint, total_steps)}
+    scheduler = build(new["scheduler"], "scheduler")
+    try:
+        scheduler.phases(total_steps, checkpoint["steps_per_epoch"])
+    except ValueError as error:
+        raise FolderError(f"scheduler.{error}") from error
+    return _make_over(folder, new, checkpoint, policy)
+
+
+def _new_length(new: Mapping[str, Any], checkpoint: Mapping[str, Any], folder: Path) -> int:
+    step, length = checkpoint["state"]["step"], new["trainer"]["length"]
+    total_steps: int = build(new["trainer"], "trainer").total_steps(checkpoint["steps_per_epoch"])
+    if total_steps <= step:
+        raise FolderError(
+            f"trainer.length={length} is {total_steps} updates, but the run in {folder} has taken "
+            f"{step} already: make it longer"
+        )
+    return total_steps
+
+
+def _kept(
+    policy: str, node: dict[str, Any], checkpoint: Mapping[str, Any], total_steps: int
+) -> dict[str, Any]:
+    """The config of the recorded schedule as it was laid out, with or without a cooldown."""
+    planned, steps_per_epoch = checkpoint["total_steps"], checkpoint["steps_per_epoch"]
+    scheduler = build(node, "scheduler")
+    shorter = min(planned, total_steps)
+    first = scheduler.factors(planned, steps_per_epoch)[:shorter]
+    if scheduler.factors(total_steps, steps_per_epoch)[:shorter] == first:
+        # No duration of it hangs on the run's length (a plateau, steps of so many epochs): it
+        # need not end where the first plan did.
+        planned = total_steps
+        if policy == "keep":
+            return node
+    return {
+        "_target_": "lrbench.scheduler.Continued",
+        "warmup": "0 steps",
+        "warmup_shape": "linear",
+        "warmup_start_factor": 1.0,
+        "schedule": node,
+        "planned_steps": planned,
+        "cooldown_start": checkpoint["state"]["step"] if policy == "cooldown" else None,
+    }
+
+
+def _make_over(
+    folder: Path, config: dict[str, Any], checkpoint: dict[str, Any], policy: str
+) -> DictConfig:
+    """Write `config` into the checkpoint and `.hydra/`; the run is no longer done."""
+    differences = run_folder.diff(checkpoint["config"], config)
+    step = checkpoint["state"]["step"]
+    log.info("going on after update %d under resume_policy=%s: %s", step, policy, differences)
+    checkpoint["state"]["resumes"].append({"step": step, "policy": policy, "changed": differences})
+    checkpoint["made_over_from"] = checkpoint["fingerprint"]  # until the next regular checkpoint
+    checkpoint["config"] = config
+    checkpoint["fingerprint"] = run_folder.fingerprint(config)
+    (folder / run_folder.RESULT).unlink(missing_ok=True)
+    save_checkpoint(folder / run_folder.CHECKPOINT, checkpoint)
+    return _write_config(folder, config)
+
+
+def _write_config(folder: Path, config: dict[str, Any]) -> DictConfig:
+    cfg = OmegaConf.create({**config, "resume": None, "resume_policy": None})
+    run_folder.write_yaml(folder / ".hydra" / "config.yaml", cfg)
+    return cfg
+
+
+def _completed(folder: Path, recorded: DictConfig) -> DictConfig:
+    """The recorded config, or the checkpoint's where a kill cut a making over between the two."""
+    path = folder / run_folder.CHECKPOINT
+    if not path.exists():
+        return recorded
+    checkpoint = load_checkpoint(path)
+    before = run_folder.fingerprint(run_folder.plain_config(recorded))
+    if checkpoint.get("made_over_from") != before:
+        return recorded
+    return _write_config(folder, checkpoint["config"])
+
+
+def changes_on_resume(overrides: Sequence[str]) -> bool:
+    """Whether a command with ``resume=`` asks for anything else than to go on."""
+    return any(not override.startswith(_STEERING) for override in overrides)

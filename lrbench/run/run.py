@@ -1,0 +1,377 @@
+"""One run from its config to its result: assemble the parts, train, write down what came out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from lrbench.config import Call, ConfigError, build, flatten, trust
+from lrbench.config.checks import nearest
+from lrbench.dataset import Dataset
+from lrbench.files import run_folder
+from lrbench.model import Model
+from lrbench.optimizer import Optimizer
+from lrbench.run.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from lrbench.run.report import environment, header, outcome, summary
+from lrbench.run.signals import Stopped, StopRequest
+from lrbench.scheduler import Scheduler, lint
+from lrbench.trainer import Trainer, distributed
+
+if TYPE_CHECKING:
+    import torch
+
+    from lrbench.dataset import Data
+    from lrbench.trainer.evaluate import Evaluation
+    from lrbench.trainer.loop import Loop
+
+log = logging.getLogger(__name__)
+
+KEYS = ("model", "dataset", "optimizer", "scheduler", "trainer", "seed")
+
+
+class Parts(NamedTuple):
+    """What a config describes, built as far as is possible without torch."""
+
+    seed: int
+    settings: Trainer
+    scheduler: Scheduler
+    dataset: Dataset
+    optimizer: Optimizer
+    model: Model | Call
+
+
+class DivergedRun(Exception):
+    """The run's loss left the finite numbers; its result says so."""
+
+
+def run(
+    cfg: DictConfig,
+    folder: Path,
+    hydra: DictConfig,
+    *,
+    rerun: str | None = None,
+    in_sweep: bool = False,
+) -> dict[str, Any]:
+    """Train what `cfg` describes in `folder`, or finish what was begun there.
+
+    Args:
+        cfg: the composed config.
+        folder: the run folder; it exists.
+        hydra: Hydra's own config, for the names of the choices and for `.hydra/`.
+        rerun: ``"failed"`` trains a diverged run again, from the start.
+        in_sweep: the run is one of a sweep: it shows no progress bar, the sweep has its own, and
+            waits where another process still trains it.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        ValueError, OSError: the run cannot be made; the message is one line with the remedy, and
+            nothing is left behind.
+        DivergedRun: after writing the result.
+        Stopped: after saving a checkpoint.
+    """
+    handle = run_folder.lock(folder, wait=in_sweep)
+    try:
+        run_folder.clear(folder)
+        return _run(cfg, folder, hydra, rerun, in_sweep)
+    except (MemoryError, RuntimeError) as error:
+        reason = _lacks_memory(error)
+        if reason is None:
+            raise
+        raise ConfigError(f"not enough memory for this model and batch: {reason}") from error
+    finally:
+        os.close(handle)
+
+
+def _lacks_memory(error: BaseException) -> str | None:
+    """What was asked for in vain, if that is what `error` says; torch has no type of its own."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return text or "the machine has no more"
+    _, found, reason = text.partition("can't allocate memory: ")
+    return reason if found else None
+
+
+def _run(
+    cfg: DictConfig, folder: Path, hydra: DictConfig, rerun: str | None, in_sweep: bool
+) -> dict[str, Any]:
+    config = run_folder.plain_config(cfg)
+    parts = build_parts(cfg)
+    # Their names are texts of the command line too, which may not resolve.
+    OmegaConf.to_container(hydra.runtime.choices, resolve=True)
+    if rerun not in (None, "failed"):
+        raise ConfigError(f"rerun={rerun} must be null or failed")
+    result = run_folder.finished(folder, config)
+    if result is not None and rerun == "failed" and result["status"] == "diverged":
+        run_folder.start_over(folder)
+    elif result is not None:
+        log.info("already done: %s (%s)", folder, result["status"])
+        return result
+    distributed.lead({"config": config, "folder": str(folder.absolute())})
+    # torch takes seconds to import: not before everything that can be checked without it.
+    try:
+        with _assembled(parts, folder, config) as (loop, checkpoint):
+            return _train(loop, checkpoint, parts, cfg, folder, hydra, in_sweep)
+    except distributed.ProcessLost as error:
+        saved = (folder / run_folder.CHECKPOINT).exists()
+        again = shlex.join([f"resume={folder}", *trust.words()])
+        remedy = f"; go on with {again}" if saved else ""
+        raise distributed.ProcessLost(f"{error}{remedy}") from error
+
+
+def build_parts(cfg: DictConfig) -> Parts:
+    """The parts of the run that `cfg` describes.
+
+    Raises:
+        ConfigError: a key or a value is none that there can be.
+    """
+    for key, value in run_folder.plain_config(cfg).items():
+        if key == trust.KEY:
+            raise ConfigError(f"{key}={value} counts on the command line alone, not in a file")
+        if key not in KEYS:
+            raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
+    return Parts(
+        seed=checked_seed(cfg.seed),
+        settings=build(cfg.trainer, "trainer", Trainer),
+        scheduler=build(cfg.scheduler, "scheduler", Scheduler),
+        dataset=build(cfg.dataset, "dataset", Dataset),
+        optimizer=build(cfg.optimizer, "optimizer", Optimizer),
+        model=build(cfg.model, "model", (Model, Call)),
+    )
+
+
+@contextmanager
+def _assembled(
+    parts: Parts | None, folder: Path, config: Mapping[str, Any]
+) -> Iterator[tuple[Loop, dict[str, Any] | None]]:
+    """The loop, as its checkpoint left it, and that; all processes are connected meanwhile.
+
+    Args:
+        parts: None builds them from `config`.
+    """
+    from lrbench.trainer import hardware
+
+    with distributed.together():
+        seed, settings, scheduler, dataset, optimizer, model = parts or build_parts(
+            OmegaConf.create(dict(config))
+        )
+        device = hardware.choose_device(settings.device)
+        hardware.set_up(settings, device)
+    data = distributed.in_turn(lambda: dataset.load(device, channels_last=settings.channels_last))
+    with distributed.connected(device):
+        with distributed.together():
+            loop = assemble(model, data, scheduler, optimizer, settings, seed=seed, device=device)
+            path = folder / run_folder.CHECKPOINT
+            if distributed.largest(path.exists()) and not path.exists():
+                raise FileNotFoundError(
+                    f"{path} is not there: the run folder must be on a file system that all nodes "
+                    "share"
+                )
+            checkpoint = _load_checkpoint(folder, config)
+            if checkpoint is not None:
+                _restore(loop, checkpoint, folder)
+        yield loop, checkpoint
+
+
+def _restore(loop: Loop, checkpoint: dict[str, Any], folder: Path) -> None:
+    try:
+        loop.restore(checkpoint)
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{folder / run_folder.CHECKPOINT} does not fit this version of lrbench "
+            f"({reason}); delete {folder} and start the run again"
+        ) from error
+
+
+def follow() -> None:
+    """Take part in the run that process 0 leads; silently, for that one tells all there is."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # waiting for process 0 can be cut short
+    logging.disable()
+    warnings.simplefilter("ignore")
+    job = distributed.follow()
+    if job is None:
+        return
+    from lrbench.record.recorder import SilentRecorder
+    from lrbench.trainer.loop import Diverged, Interrupted
+
+    try:
+        with (
+            _assembled(None, Path(job["folder"]), job["config"]) as (loop, _),
+            StopRequest() as stop,
+        ):
+            try:
+                loop.run(
+                    recorder=SilentRecorder(),
+                    save=lambda _state: None,
+                    stop=distributed.agreed(stop),
+                )
+            except Interrupted:
+                distributed.largest(stop.signum or 0)
+            except Diverged:
+                pass
+    except (distributed.Dismissed, distributed.ProcessLost):
+        pass
+
+
+def _train(
+    loop: Loop,
+    checkpoint: dict[str, Any] | None,
+    parts: Parts,
+    cfg: DictConfig,
+    folder: Path,
+    hydra: DictConfig,
+    in_sweep: bool,
+) -> dict[str, Any]:
+    """Train what is assembled, and write down what comes of it."""
+    from lrbench.record import hparams
+    from lrbench.record.display import Display
+    from lrbench.record.recorder import Recorder
+    from lrbench.trainer.loop import Diverged, Interrupted
+
+    config = run_folder.plain_config(cfg)
+    run_folder.write_config(folder, cfg, hydra)
+    choices = hydra.runtime.choices
+    for line in header(loop, choices, parts.optimizer.lr, folder):
+        log.info(line)
+    if checkpoint is None:
+        num_evaluations = -(-loop.total_steps // loop.eval_every)
+        for warning in lint(
+            parts.scheduler, loop.total_steps, loop.steps_per_epoch, num_evaluations
+        ):
+            log.warning(warning)
+    identity = {"fingerprint": run_folder.fingerprint(config), "config": config}
+
+    def save(state: dict[str, Any]) -> None:
+        save_checkpoint(folder / run_folder.CHECKPOINT, {**identity, **state})
+
+    test: Evaluation | None = None
+    diverged: Diverged | None = None
+    with (
+        StopRequest() as stop,
+        Display(
+            total_steps=loop.total_steps,
+            start_step=loop.state.step,
+            batch_size=parts.settings.batch_size,
+            live=not in_sweep,
+        ) as display,
+        Recorder(
+            folder,
+            position=checkpoint["files"] if checkpoint else None,
+            next_step=loop.state.step + 1,
+            display=display,
+        ) as recorder,
+    ):
+        if checkpoint is None:
+            swept = [override.partition("=")[0] for override in hydra.overrides.task]
+            settings_shown = hparams.run_hparams(flatten(config), choices, swept)
+            recorder.add(hparams.experiment(settings_shown))
+            recorder.add(hparams.session_start(settings_shown, time.time()))
+            recorder.add(hparams.layout())
+        try:
+            test = loop.run(recorder=recorder, save=save, stop=distributed.agreed(stop))
+        except Diverged as error:
+            diverged = error
+        except Interrupted:
+            signum = distributed.largest(stop.signum or 0)
+            name = signal.Signals(signum).name
+            log.info("%s: stopped after update %d of %d", name, loop.state.step, loop.total_steps)
+            again = shlex.join([f"resume={folder}", *trust.words()])
+            log.info("resume with: python -m lrbench %s", again)
+            raise Stopped(128 + signum) from None
+        status = "completed" if diverged is None else "diverged"
+        recorder.add(hparams.session_end(status, time.time()))
+        files = recorder.position()
+    result = {
+        "status": status,
+        # A run that was made over on the way is no run of the plain strategy.
+        "scheduler": "+".join([choices.scheduler, *(r["policy"] for r in loop.state.resumes)]),
+        "seed": parts.seed,
+        "num_classes": loop.data.num_classes,
+        "num_parameters": sum(p.numel() for p in loop.model.parameters()),
+        **outcome(loop.state, test, parts.settings.batch_size),
+        "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
+        "resumes": loop.state.resumes,
+        "environment": {
+            **environment(loop.device, config),
+            "precision": loop.arithmetic[0],
+            "compiled": loop.compiled,
+        },
+        "fingerprint": identity["fingerprint"],
+        "files": files,
+    }
+    run_folder.write_result(folder, result)
+    if diverged is None:
+        for line in summary(result, folder):
+            log.info(line)
+    if stop.signum is not None:  # too late for this run, but a sweep must not go on
+        raise Stopped(128 + stop.signum)
+    if diverged is not None:
+        raise DivergedRun(f"diverged: {diverged}; recorded in {folder / run_folder.RESULT}")
+    return result
+
+
+def checked_seed(seed: Any) -> int:
+    """`seed`, if it can be one.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed={seed} must be a whole number from 0 to 2^63 - 1")
+    return seed
+
+
+def assemble(
+    model_spec: Model | Call,
+    data: Data,
+    scheduler: Scheduler,
+    optimizer_spec: Optimizer,
+    settings: Trainer,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Loop:
+    """The loop of a run: its network and optimizer built anew, on `device`.
+
+    Raises:
+        ValueError: the parts do not fit each other.
+    """
+    import torch
+
+    from lrbench.model import build_model
+    from lrbench.trainer.loop import Loop
+
+    model = build_model(
+        model_spec,
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        num_classes=data.num_classes,
+        seed=seed,
+    )
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model = model.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    optimizer = optimizer_spec.build(model)
+    return Loop(model, data, scheduler, optimizer, settings, seed=seed, device=device)
+
+
+def _load_checkpoint(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    path = folder / run_folder.CHECKPOINT
+    if not path.exists():
+        return None
+    checkpoint = load_checkpoint(path)
+    differences = run_folder.diff(checkpoint.get("config", {}), config)
+    if differences:
+        raise run_folder.FolderError(f"{path} is of another config ({differences})")
+    return checkpoint

@@ -1,0 +1,284 @@
+"""A sweep seen as a whole: its progress while it runs, and what is told and compared at its end.
+
+It watches run folders alone, so that it is the same for every launcher, wherever the jobs run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich import get_console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+from lrbench.files import run_folder
+from lrbench.record.display import clock, say
+from lrbench.trainer import distributed
+
+POLL_SECONDS = 0.5
+NEWEST_FIRST = (run_folder.RESULT, run_folder.LOG)
+POLL_SHARE = 0.05  # of the time at most: looking through thousands of folders takes a while
+LINE_SECONDS = 30.0  # longest silence of a brief watch in a pipe
+
+LAUNCHER = "LRBENCH_LAUNCHER"  # the environment's name for the process that has launched a sweep
+SAVING_SECONDS = 30.0  # that a worker without a launcher has to save
+
+current: Sweep | None = None  # the sweep that this process has launched
+_follower: threading.Thread | None = None
+
+
+class Watch(Callback):
+    """Hydra's callback: begins to watch when a sweep is launched."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Note the sweep's folder and its number of jobs, and show its progress."""
+        distributed.require_one_process("a sweep (-m)")
+        global current
+        current = Sweep(Path(config.hydra.sweep.dir), number_of_jobs(config))
+        if current.done_before:
+            say(f"{current.done_before} runs are done already in {current.folder}")
+        current.start()
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ARG002
+        """Forget the job's configs, which Hydra would keep for each job to the sweep's end."""
+        job_return.cfg = job_return.hydra_cfg = None
+
+
+def follow_launcher() -> None:
+    """End this process, as SIGTERM does, when the one that has launched it for the sweep is gone.
+
+    joblib's workers would train on, job after job, unseen. A job that a cluster or submitit minds
+    is no child of the launcher's and outlives it.
+    """
+    global _follower
+    parent = os.getppid()
+    if _follower is not None or os.environ.get(LAUNCHER) != str(parent):
+        return
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        while True:  # the first time a run saves, the second time nothing trains any more
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(SAVING_SECONDS)
+
+    _follower = threading.Thread(target=follow, name="launcher", daemon=True)
+    _follower.start()
+
+
+def number_of_jobs(config: DictConfig) -> int | None:
+    """How many jobs the sweep has; None where only the sweeper knows."""
+    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        return None
+    params = config.hydra.sweeper.get("params") or {}
+    given = [f"{key}={value}" for key, value in params.items()]
+    hydra = GlobalHydra.instance()
+    parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
+    overrides = {
+        override.key_or_group: override
+        for override in parser.parse_overrides([*given, *config.hydra.overrides.task])
+    }
+    swept = [override for override in overrides.values() if override.is_sweep_override()]
+    if not all(override.is_discrete_sweep() for override in swept):
+        return None  # which this sweeper will refuse
+    return math.prod(sum(1 for _ in override.sweep_iterator()) for override in swept)
+
+
+def conclude(compare: Callable[[Path], None]) -> int:
+    """End the sweep that this process launched, if any: its failures told, its runs compared.
+
+    Args:
+        compare: shows the comparison of the runs in a folder.
+
+    Returns:
+        How many of its runs did not complete.
+    """
+    ended = _end()
+    if ended is None:
+        return 0
+    run_folder.sweep_away(ended.folder)
+    if not ended.folder.exists():  # refused before its first run
+        return 0
+    failures = ended.failures()
+    for name, reason in failures.items():
+        say(f"{name}  {reason}", "bold yellow")
+    lost = max(0, (ended.num_jobs or 0) - len(ended.outcomes))
+    if sys.exception() is not None:  # it stopped half-way, and its reason is told
+        lost = 0
+    if lost:
+        say(f"{lost} of {ended.num_jobs} runs left neither a result nor a reason", "bold yellow")
+    compare(ended.folder)
+    folder = ended.folder
+    if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    say(f"curves  tensorboard --logdir {shlex.quote(str(folder))}")
+    return len(failures) + lost
+
+
+def abandon() -> None:
+    """Stop watching a sweep that was interrupted."""
+    if _end() is not None:
+        say("interrupted: the same command goes on with what is missing", "bold yellow")
+
+
+def _end() -> Sweep | None:
+    """Stop watching; the sweep that was watched."""
+    global current
+    ended, current = current, None
+    if ended is not None:
+        ended.finish()
+    return ended
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: ``completed``, ``diverged`` or ``failed``, and a line on it."""
+
+    status: str
+    text: str
+
+
+class Sweep:
+    """The runs of one sweep folder.
+
+    Args:
+        folder: the sweep folder; need not exist yet.
+        num_jobs: runs that will be done at the end, or None.
+        title: what the progress is of.
+        runs: the run folders to watch, which need not exist yet; None: all in `folder`.
+        brief: tell only of runs that failed, and in a pipe how far it is now and then.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        num_jobs: int | None,
+        *,
+        title: str = "sweep",
+        runs: Iterable[Path] | None = None,
+        brief: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.num_jobs = num_jobs
+        self._title = title
+        self._run_folders = None if runs is None else tuple(runs)
+        self._brief = brief
+        ended = {name: outcome for name, outcome in self._look() if outcome is not None}
+        # A failed run is tried again; a diverged one is a result.
+        self.outcomes = {name: o for name, o in ended.items() if o.status != "failed"}
+        self.done_before = len(self.outcomes)
+        self._began = time.time()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        """Watch in the background: a live line in a terminal, a line per run in a pipe."""
+        os.environ[LAUNCHER] = str(os.getpid())
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Stop watching, after a last look."""
+        self._stop.set()
+        self._thread.join()
+
+    def failures(self) -> dict[str, str]:
+        """Runs that diverged or failed, and why."""
+        return {
+            n: f"{o.status}: {o.text}" for n, o in self.outcomes.items() if o.status != "completed"
+        }
+
+    def _watch(self) -> None:
+        with Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            TextColumn("{task.fields[line]}", table_column=Column(no_wrap=True)),
+            disable=not get_console().is_terminal,
+            transient=True,
+            expand=True,
+        ) as bar:
+            task = bar.add_task(self._title, total=self.num_jobs, line="")
+            stopping = False
+            last_line = time.time()
+            while True:
+                running, began = 0, time.monotonic()
+                for name, outcome in self._look(changed_since=self._began):
+                    if outcome is None:
+                        running += 1
+                    elif self.outcomes.get(name) != outcome:
+                        self.outcomes[name] = outcome
+                        self._tell(name, outcome)
+                line = self._line(running)
+                bar.update(task, completed=len(self.outcomes), line=line)
+                if stopping:
+                    return
+                if self._brief and bar.disable and time.time() - last_line >= LINE_SECONDS:
+                    last_line = time.time()
+                    say(f"{self._title}  {line}")
+                took = time.monotonic() - began
+                stopping = self._stop.wait(max(POLL_SECONDS, took / POLL_SHARE))
+
+    def _tell(self, name: str, outcome: Outcome) -> None:
+        if not self._brief or outcome.status == "failed":
+            style = "" if outcome.status == "completed" else "bold yellow"
+            say(f"{name}  {outcome.status}  {outcome.text}", style)
+
+    def _look(self, changed_since: float = 0.0) -> Iterator[tuple[str, Outcome | None]]:
+        """Each run's name and how it ended; None for one that has not."""
+        found = self._run_folders
+        for path in _run_folders(self.folder) if found is None else found:
+            newest = next((n for n in NEWEST_FIRST if (path / n).exists()), None)
+            try:
+                if newest and (path / newest).stat().st_mtime >= changed_since:
+                    yield path.relative_to(self.folder).as_posix(), _outcome(path, newest)
+            except (
+                OSError,
+                ValueError,
+                KeyError,
+            ):  # removed or damaged meanwhile: the report tells
+                continue
+
+    def _line(self, running: int) -> str:
+        done, failed = len(self.outcomes), len(self.failures())
+        parts = [f"{done}/{self.num_jobs or '?'} done", f"{running} running"]
+        if failed and not self._brief:
+            parts.append(f"{failed} failed")
+        if self.num_jobs and done > self.done_before:
+            each = (time.time() - self._began) / (done - self.done_before)
+            parts.append(f"{clock(each * (self.num_jobs - done))} left")
+        return "  ".join(parts)
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    for root, subfolders, files in os.walk(folder):
+        subfolders.sort()
+        if run_folder.RESULT in files or run_folder.LOG in files:
+            subfolders.clear()
+            yield Path(root)
+
+
+def _outcome(path: Path, newest: str) -> Outcome | None:
+    if newest == run_folder.LOG:
+        error = run_folder.last_error(path)
+        return None if error is None else Outcome("failed", error)
+    result = json.loads((path / run_folder.RESULT).read_text())
+    if result["status"] == "completed":
+        accuracy, seconds = result["test_accuracy"], clock(result["seconds"])
+        return Outcome("completed", f"test accuracy {accuracy:.2%} in {seconds}")
+    where = result["diverged_at"]
+    return Outcome(result["status"], f"at update {where['step']}, lr {where['lr']:.4g}")

@@ -1,0 +1,147 @@
+"""Where a study's runs are made: each phase one multirun on the launcher of the composed config."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, open_dict
+
+from lrbench.cli.sweep_folders import quoted
+from lrbench.files import run_folder
+from lrbench.record.display import say
+from lrbench.run import sweep
+from lrbench.run.job import MISTAKES, job
+from lrbench.study.composed import Frame
+from lrbench.study.protocol import StudyError, counted
+from lrbench.study.records import Point
+
+log = logging.getLogger(__name__)
+
+
+class Bench:
+    """Makes runs and knows their results.
+
+    Attributes:
+        results: result.json of every run that was asked for and has one.
+        missing: run folders that were asked for and did not end in a result, and why.
+        cfg: the launcher's config.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.results: dict[Path, dict[str, Any]] = {}
+        self.missing: dict[Path, str] = {}
+        self.cfg = _launcher_config(frame)  # now, so that a mistake in it is told at once
+        self._launched = 0
+
+    def run(self, points: Sequence[Point], title: str) -> None:
+        """Make the runs of `points` that have no result yet, all in one multirun.
+
+        Raises:
+            StudyError: the launcher stopped, or no run of `points` has a result.
+            FolderError: a run folder holds a run of another config.
+        """
+        points = list({point.folder: point for point in points}.values())
+        new = [point for point in points if not self.known(point)]
+        if not points:
+            return
+        done = len(points) - len(new)
+        say(
+            f"{title}: {counted(len(points), 'run')}"
+            + (f", {done} of them done already" if done else "")
+        )
+        if new:
+            self._launch(points, new, title)
+        if not any(point.folder in self.results for point in points):
+            first = next(self.missing[p.folder] for p in points if p.folder in self.missing)
+            raise StudyError(f"{title}: every run failed, the first one with: {first}")
+
+    def known(self, point: Point) -> bool:
+        """Whether the run of `point` is done, or was tried in this process.
+
+        Raises:
+            FolderError: its folder holds a run of another config, or a damaged one.
+        """
+        if point.folder in self.results or point.folder in self.missing:
+            return True
+        path = point.folder / run_folder.RESULT
+        if not path.exists():
+            return False
+        config = self.frame.config(point)
+        try:
+            result = json.loads(path.read_text())
+            same = result["fingerprint"] == run_folder.fingerprint(config)
+        except (ValueError, KeyError, TypeError):
+            same = False
+        if not same:  # this says what is wrong with it
+            result = run_folder.finished(point.folder, config)
+        self.results[point.folder] = result
+        return True
+
+    def _launch(self, points: Sequence[Point], new: Sequence[Point], title: str) -> None:
+        cfg = self.cfg
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        callbacks = Callbacks(cfg)
+        callbacks.on_multirun_start(config=cfg, config_name="config")
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=job, config=cfg
+        )
+        jobs = [
+            [*self.frame.words(point), f"hydra.sweep.subdir={quoted(self._below(point.folder))}"]
+            for point in new
+        ]
+        watched = sweep.Sweep(
+            self.frame.folder, len(points), title=title, runs=[p.folder for p in points], brief=True
+        )
+        watched.start()
+        try:
+            launcher.launch(jobs, initial_job_idx=self._launched)
+        except MISTAKES:
+            raise
+        except Exception as error:
+            what = " ".join(str(error).split())[:300]
+            raise StudyError(
+                f"the launcher stopped ({type(error).__name__}: {what}); the same command goes on"
+            ) from error
+        finally:
+            watched.finish()
+        self._launched += len(new)
+        callbacks.on_multirun_end(config=cfg, config_name="config")
+        for point in new:
+            self._collect(point)
+
+    def _below(self, folder: Path) -> str:
+        return folder.relative_to(self.frame.folder).as_posix()
+
+    def _collect(self, point: Point) -> None:
+        path = point.folder / run_folder.RESULT
+        if path.exists():
+            self.results[point.folder] = json.loads(path.read_text())
+            return
+        self.missing[point.folder] = run_folder.last_error(point.folder) or "it left no result"
+
+
+def _launcher_config(frame: Frame) -> DictConfig:
+    """What a launcher is set up with: its own settings, and the folder of all jobs."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    words = [
+        *frame.for_hydra,
+        "hydra.mode=MULTIRUN",
+        f"hydra.sweep.dir={quoted(str(frame.folder))}",
+        *frame.overrides,
+    ]
+    cfg = hydra.compose_config("config", words, run_mode=RunMode.MULTIRUN)
+    with open_dict(cfg.hydra.callbacks):
+        del cfg.hydra.callbacks.watch  # a sweep's progress; the study shows its phases' own
+    return cfg

@@ -1,0 +1,51 @@
+"""Durations with units, against values worked by hand."""
+
+import pytest
+
+from lrbench.config.duration import exact_steps, parse, whole_steps
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "unit"),
+    [
+        ("5 epochs", 5.0, "epochs"),
+        ("1 epoch", 1.0, "epochs"),
+        ("0.5 epochs", 0.5, "epochs"),
+        ("200 steps", 200.0, "steps"),
+        ("1 step", 1.0, "steps"),
+        ("10%", 10.0, "%"),
+        (" 2.5 % ", 2.5, "%"),
+        ("0 steps", 0.0, "steps"),
+        ("1e3 steps", 1000.0, "steps"),
+    ],
+)
+def test_parse(text: str, amount: float, unit: str) -> None:
+    assert parse(text) == (amount, unit)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 epoch s", "-1 epochs", "epochs", "5 minutes", "nan%"])
+def test_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration: write '5 epochs', '200 steps' or"):
+        parse(text)
+
+
+def test_half_a_step_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'1\.5 steps' is not a whole number of steps"):
+        parse("1.5 steps")
+
+
+@pytest.mark.parametrize(
+    ("text", "exact", "whole"),
+    [
+        ("30%", 85.5, 86),  # rounded half up
+        ("10%", 28.5, 29),
+        ("2 epochs", 40.0, 40),
+        ("0.33 epochs", 6.6, 7),
+        ("7 steps", 7.0, 7),
+        ("100%", 285.0, 285),
+    ],
+)
+def test_resolution_to_updates(text: str, exact: float, whole: int) -> None:
+    run = {"total_steps": 285, "steps_per_epoch": 20}
+    assert exact_steps(text, **run) == pytest.approx(exact, rel=1e-12)
+    assert whole_steps(text, **run) == whole
