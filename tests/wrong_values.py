@@ -154,7 +154,7 @@ KEYS = [
     ("dataset=imagefolder dataset.test_fraction=0", "dataset.test_fraction=0.0 must be in (0, 1)"),
     (
         "dataset._target_=torch.nn.Identity",
-        "dataset._target_=torch.nn.Identity is not a lrbench.dataset.kinds.Dataset",
+        "dataset._target_=torch.nn.Identity is not a lrbench.dataset.Dataset",
     ),
     # model
     ("model.depth=9", "model.depth=9 must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ..."),
@@ -434,6 +434,6 @@ KEYS = [
     ),
     (
         "scheduler._target_=lrbench.trainer.Trainer",
-        "scheduler._target_=lrbench.trainer.Trainer is not a lrbench.scheduler.base.Scheduler",
+        "scheduler._target_=lrbench.trainer.Trainer is not a lrbench.scheduler.Scheduler",
     ),
 ]
