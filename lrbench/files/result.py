@@ -1,0 +1,180 @@
+"""What result.json and history.csv say: keys, columns and types, for whoever writes or reads them.
+
+Required of result.json are ``strategy``, ``seed``, ``status``, ``steps`` and, of a completed run,
+one measure's value, ``val_<measure>`` or ``test_<measure>``. All else is recorded where the writer
+knows it, and what is not there is unknown: readers then claim less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lrbench.task.measure import WELL_KNOWN, Measure
+
+FORMAT = 2
+COMPLETED, DIVERGED = "completed", "diverged"
+SPLITS = ("best_val", "test", "val", "train")  # what a measure's name is prefixed with
+HISTORY_COLUMNS = ("step", "epoch", "lr", "momentum", "seconds")  # then those of the measures
+
+
+def history_columns(measures: Sequence[Measure]) -> tuple[str, ...]:
+    """The header of history.csv: `HISTORY_COLUMNS`, then each measure of training and validation.
+
+    Where parameter groups have lrs of their own, columns ``lr/<group>`` may follow.
+    """
+    return (*HISTORY_COLUMNS, *(f"{s}_{m.name}" for s in ("train", "val") for m in measures))
+
+
+def split_metric(name: str) -> tuple[str, str]:
+    """``("best_val", "accuracy")`` of ``best_val_accuracy``: the split and the measure's name.
+
+    Raises:
+        ValueError: `name` begins with no split.
+    """
+    for split in SPLITS:
+        if name.startswith(f"{split}_") and len(name) > len(split) + 1:
+            return split, name[len(split) + 1 :]
+    raise ValueError(f"{name} is no measure of a split: write test_loss, val_accuracy, …")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A run's result.json, checked.
+
+    Attributes:
+        status: ``completed``, ``diverged``, or another word for a run that has no result.
+        strategy: the name that runs are grouped by.
+        steps: optimizer updates taken.
+        measures: the first is the primary one.
+        values: metric, such as ``test_loss``, to its value; those that are missing are absent.
+        best_val_step: the update of the best validation; None where unknown.
+        seconds: wall time; None where unknown.
+        unit: what a batch is counted in, such as ``images``; empty where unknown.
+        units_per_second: of training; None where unknown.
+        paired: whether equal seeds mean equal initial weights and batches; None where unknown.
+        environment: versions and hardware, as far as recorded.
+        data: digest and sizes of the data set, as far as recorded.
+        fingerprint: of the config; None where unknown.
+        files: name to size and CRC-32 of the files that the run wrote, as far as recorded.
+        more: all other keys.
+    """
+
+    status: str
+    strategy: str
+    seed: int
+    steps: int
+    measures: tuple[Measure, ...]
+    values: Mapping[str, float]
+    best_val_step: int | None = None
+    seconds: float | None = None
+    unit: str = ""
+    units_per_second: float | None = None
+    paired: bool | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run took all its updates and its loss stayed finite."""
+        return self.status == COMPLETED
+
+    def value(self, metric: str) -> float | None:
+        """The value of `metric`, such as ``test_loss``; None where it is missing."""
+        return self.values.get(metric)
+
+
+_TEXTS, _NUMBERS, _OBJECTS = (str,), (int, float), (dict,)
+_OPTIONAL: dict[str, tuple[type, ...]] = {
+    "best_val_step": (int,),
+    "seconds": _NUMBERS,
+    "unit": _TEXTS,
+    "units_per_second": _NUMBERS,
+    "paired": (bool,),
+    "environment": _OBJECTS,
+    "data": _OBJECTS,
+    "fingerprint": _TEXTS,
+    "files": _OBJECTS,
+}
+
+
+def parse_result(content: object) -> RunResult:
+    """Check what a result.json holds.
+
+    Args:
+        content: the parsed JSON.
+
+    Raises:
+        ValueError: one line with the key and its value, and what is right.
+    """
+    if not isinstance(content, dict):
+        raise ValueError("it must hold an object")
+    if content.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"format={content['format']} is not the one read here, {FORMAT}")
+    for key, kind in (("status", str), ("strategy", str), ("seed", int), ("steps", int)):
+        if type(content.get(key)) is not kind:
+            found = content.get(key, "missing")
+            raise ValueError(f"{key}={found} must be {'a text' if kind is str else 'a number'}")
+    if content["steps"] < 0 or content["seed"] < 0:
+        raise ValueError(f"steps={content['steps']}, seed={content['seed']} must be 0 or more")
+    optional = {}
+    for key, kinds in _OPTIONAL.items():
+        value = content.get(key)
+        if value is None:
+            continue
+        if type(value) not in kinds or (kinds is _NUMBERS and not math.isfinite(value)):
+            raise ValueError(f"{key}={value} has the wrong type")
+        optional[key] = value
+    values = _values(content)
+    measures = _measures(content.get("measures"), values)
+    known = {measure.name for measure in measures}
+    values = {key: value for key, value in values.items() if split_metric(key)[1] in known}
+    if content["status"] == COMPLETED and not any(not key.startswith("train_") for key in values):
+        raise ValueError("a completed run must have a measure, such as val_loss or test_accuracy")
+    used = {"format", "status", "strategy", "seed", "steps", "measures", *values, *_OPTIONAL}
+    return RunResult(
+        status=content["status"],
+        strategy=content["strategy"],
+        seed=content["seed"],
+        steps=content["steps"],
+        measures=measures,
+        values=values,
+        more={key: value for key, value in content.items() if key not in used},
+        **optional,
+    )
+
+
+def _values(content: Mapping[str, Any]) -> dict[str, float]:
+    """Every key that may be a metric, such as ``val_loss``, with its value, where it has one."""
+    found = {}
+    for key, value in content.items():
+        if key == "best_val_step" or not key.startswith(tuple(f"{split}_" for split in SPLITS)):
+            continue
+        if value is None or isinstance(value, (str, bool, list, dict)):
+            continue
+        if not math.isfinite(value):
+            raise ValueError(f"{key}={value} must be finite; null where there is none")
+        found[key] = float(value)
+    return found
+
+
+def _measures(declared: object, values: Mapping[str, float]) -> tuple[Measure, ...]:
+    """The measures as declared, else those of `values` whose names are well known."""
+    if declared is not None:
+        if not isinstance(declared, dict) or not declared:
+            raise ValueError(f"measures={declared} must be an object that names a measure")
+        return tuple(Measure.from_json(name, node) for name, node in declared.items())
+    names = dict.fromkeys(split_metric(key)[1] for key in values)
+    unknown = [name for name in names if name not in WELL_KNOWN]
+    known = tuple(WELL_KNOWN[name] for name in names if name in WELL_KNOWN)
+    if unknown and not known:
+        raise ValueError(
+            f"{unknown[0]} is no well-known measure: say in measures.{unknown[0]} whether "
+            "higher_is_better"
+        )
+    return known
