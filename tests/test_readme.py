@@ -1,4 +1,4 @@
-"""The README's commands work as written."""
+"""The commands on the pages of documentation work as written."""
 
 from __future__ import annotations
 
@@ -13,15 +13,25 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-README = (REPOSITORY / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-COMMANDS = [
-    line.split("   #")[0].strip()
-    for language, block in BLOCKS
-    if language == "bash"
-    for line in block.splitlines()
-    if line.startswith("python -m lrbench")
-]
+PAGES = {  # path to text: the README, and those of the rooms and of conf/
+    path: path.read_text(encoding="utf-8")
+    for path in (
+        REPOSITORY / "README.md",
+        *sorted((REPOSITORY / "lrbench").rglob("README.md")),
+        *sorted((REPOSITORY / "conf").rglob("README.md")),
+    )
+}
+TEXT = "\n".join(PAGES.values())
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+COMMANDS = list(  # each once, on however many pages it stands
+    dict.fromkeys(
+        line.split("   #")[0].strip()
+        for language, block in BLOCKS
+        if language == "bash"
+        for line in block.splitlines()
+        if line.startswith("python -m lrbench")
+    )
+)
 # Downloads, a GPU or files of the reader's own: these are composed, not run.
 NEEDS_DATA = ("experiment=cifar10", "dataset=imagefolder", "dataset=fashion_mnist")
 
@@ -45,7 +55,7 @@ def run(command: str, cwd: Path) -> str:
     return done.stdout
 
 
-def test_the_readme_has_commands() -> None:
+def test_the_pages_have_commands() -> None:
     assert len(COMMANDS) >= 8
 
 
@@ -76,7 +86,7 @@ def test_the_examples_of_ones_own_train(tmp_path: Path) -> None:
             (tmp_path / named[1]).write_text(block)
             written += 1
     assert written == 6
-    commands = re.findall(r"^python -m lrbench --config-dir .*$", README, re.MULTILINE)
+    commands = re.findall(r"^python -m lrbench --config-dir .*$", TEXT, re.MULTILINE)
     length = "trainer.length='2 epochs'"
     schedule, model_and_dataset = (run(f"{command} {length}", tmp_path) for command in commands)
     assert "square root 40" in schedule
@@ -115,10 +125,11 @@ def test_every_choice_is_named() -> None:
     for path in (REPOSITORY / "conf").glob("*/*.yaml"):
         group, name = path.parent.name, path.stem
         if group in ("model", "dataset", "optimizer", "experiment"):
-            assert f"`{name}`" in README, f"{group}={name}"
+            assert f"`{name}`" in TEXT, f"{group}={name}"
 
 
 def test_pictures_and_links_exist() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if not target.startswith("http"):
-            assert (REPOSITORY / target).exists(), target
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page}: {target}"
