@@ -131,8 +131,10 @@ class Measure:
 _LOWER = {"loss": "", "nll": "nats", "bits_per_byte": "bits", "perplexity": ""}
 _LOWER |= dict.fromkeys(("rmse", "mse", "mae"), "")
 _LOWER_SHARES = ("error", "error_rate", "wer", "cer")
-_HIGHER_SHARES = ("accuracy", "acc", "top1", "top5", "f1", "auc", "auroc", "precision", "recall")
-_HIGHER_SHARES += ("mean_average_precision", "map", "iou", "mean_iou", "miou")
+_HIGHER_SHARES = (
+    "accuracy", "acc", "top1", "top5", "f1", "auc", "auroc", "precision", "recall",
+    "mean_average_precision", "map", "iou", "mean_iou", "miou",
+)  # fmt: skip
 WELL_KNOWN = {
     **{name: Measure(name=name, higher_is_better=False, unit=u) for name, u in _LOWER.items()},
     **{
