@@ -21,7 +21,7 @@ from PIL import Image
 
 from lrbench.preview.arguments import Arguments
 from lrbench.preview.compose import compose
-from lrbench.preview.curve import Curve, lay_out
+from lrbench.preview.curve import ScheduleCurve, lay_out
 from lrbench.preview.picture import STYLE, draw, save, small_multiples
 from lrbench.preview.replay import History, read_history
 
@@ -63,7 +63,7 @@ def family() -> list[str]:
     return [*FOUR, *sorted(rest, key=lambda name: "/" in name)]
 
 
-def curve(name: str, history: History) -> Curve:
+def curve(name: str, history: History) -> ScheduleCurve:
     """Schedule `name` on the settings of the pictures."""
     # The presets bring a base lr of their own, which SETTINGS would override.
     settings = [word for word in SETTINGS if "/" not in name or not word.startswith("optimizer")]
@@ -76,7 +76,7 @@ def curve(name: str, history: History) -> Curve:
     return lay_out(choice, Arguments(), history)
 
 
-def write(name: str, curves: list[Curve], note: str) -> None:
+def write(name: str, curves: list[ScheduleCurve], note: str) -> None:
     """Draw `curves` as scripts/pictures/{name}.png, with a palette of 256 colours."""
     first = curves[0]
     shared = f"{first.total_steps:,} updates, {first.steps_per_epoch:,} an epoch"

@@ -14,11 +14,11 @@ Importing this package does not import torch.
 from lrbench.find_lr.bare_loop import range_test, untouched
 from lrbench.find_lr.findings import Findings, Spread, conclude
 from lrbench.find_lr.settings import RangeTest, settings
-from lrbench.find_lr.tape import Curve
+from lrbench.find_lr.tape import Ramp
 
 __all__ = [
-    "Curve",
     "Findings",
+    "Ramp",
     "RangeTest",
     "Spread",
     "conclude",

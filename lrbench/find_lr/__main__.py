@@ -28,7 +28,7 @@ from lrbench.find_lr.configured import Parts, run_ramp
 from lrbench.find_lr.files import check_folder, move_events, write_points
 from lrbench.find_lr.findings import conclude
 from lrbench.find_lr.settings import RangeTest, from_config
-from lrbench.find_lr.tape import Curve
+from lrbench.find_lr.tape import Ramp
 from lrbench.find_lr.terminal import line, show
 from lrbench.record.display import ConsoleHandler
 from lrbench.run.run import checked_seed
@@ -136,7 +136,7 @@ def compose_config(words: Argv) -> DictConfig:
     return cfg
 
 
-def describe(curve: Curve) -> str:
+def describe(curve: Ramp) -> str:
     """How a ramp ended."""
     how = "diverged at" if curve.diverged else "ended, without diverging, at"
     return f"seed {curve.seed}: {how} lr {curve.lr[-1]:.3g}, after {len(curve.lr):,} updates"

@@ -12,7 +12,7 @@ import numpy as np
 
 from lrbench.config.checks import require
 from lrbench.find_lr.settings import RangeTest
-from lrbench.find_lr.tape import Curve, Tape
+from lrbench.find_lr.tape import Ramp, Tape
 from lrbench.optimizer import current, set_lr
 from lrbench.optimizer.schedule_free import start_training
 
@@ -26,7 +26,7 @@ def range_test(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     settings: RangeTest,
-) -> Curve:
+) -> Ramp:
     """Take updates at rising lrs, then put everything back, even where an update fails.
 
     The lr is that of the optimizer's first group; other groups keep their ratio to it. A

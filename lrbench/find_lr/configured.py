@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lrbench.config import Call
 from lrbench.find_lr.settings import RangeTest
-from lrbench.find_lr.tape import Curve, Tape
+from lrbench.find_lr.tape import Ramp, Tape
 from lrbench.model import Model
 from lrbench.optimizer import Optimizer
 from lrbench.record.display import Display
@@ -57,7 +57,7 @@ class _Recorder(Recorder):
         """The ramp's end is nothing to tell of."""
 
 
-def run_ramp(parts: Parts, settings: RangeTest, *, seed: int, folder: Path) -> Curve:
+def run_ramp(parts: Parts, settings: RangeTest, *, seed: int, folder: Path) -> Ramp:
     """Train as a run with `seed` would, but under the ramp; neither validation nor test is read.
 
     Args:

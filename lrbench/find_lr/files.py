@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lrbench.config import ConfigError
 from lrbench.files.atomic import atomic_write
-from lrbench.find_lr.tape import Curve
+from lrbench.find_lr.tape import Ramp
 
 POINTS = "points.csv"
 COLUMNS = ("seed", "step", "lr", "loss", "smoothed_loss")
@@ -29,7 +29,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def write_points(folder: Path, curves: Sequence[Curve]) -> Path:
+def write_points(folder: Path, curves: Sequence[Ramp]) -> Path:
     """Every update of every ramp, one row each; numbers in full, so that they read back equal."""
     lines = [",".join(COLUMNS)]
     for curve in curves:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lrbench.find_lr import rules
 from lrbench.find_lr.settings import FEWEST, RangeTest
-from lrbench.find_lr.tape import Curve
+from lrbench.find_lr.tape import Ramp
 
 RULES = {
     "steepest": rules.steepest,
@@ -67,7 +67,7 @@ class Findings:
         return self.lowest.median
 
 
-def conclude(curves: Sequence[Curve], settings: RangeTest) -> Findings:
+def conclude(curves: Sequence[Ramp], settings: RangeTest) -> Findings:
     """Apply every rule to every curve.
 
     Raises:
@@ -87,7 +87,7 @@ def conclude(curves: Sequence[Curve], settings: RangeTest) -> Findings:
     return Findings(suggestions=spreads, lowest=lowest, warnings=tuple(warnings))
 
 
-def kept(curve: Curve, settings: RangeTest) -> tuple[np.ndarray, np.ndarray]:
+def kept(curve: Ramp, settings: RangeTest) -> tuple[np.ndarray, np.ndarray]:
     """The lrs and smoothed losses that the rules see: less `skip_start` and `skip_end` updates.
 
     Raises:
@@ -105,7 +105,7 @@ def kept(curve: Curve, settings: RangeTest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _warnings(
-    curves: Sequence[Curve], parts: Sequence[tuple[np.ndarray, np.ndarray]], settings: RangeTest
+    curves: Sequence[Ramp], parts: Sequence[tuple[np.ndarray, np.ndarray]], settings: RangeTest
 ) -> list[str]:
     """What makes the suggestions doubtful; each with what to change."""
     falls = [1 - loss.min() / loss[0] for _, loss in parts if loss[0] > 0]

@@ -15,7 +15,7 @@ from lrbench.draw import figure as style
 from lrbench.draw import palette
 from lrbench.find_lr.advice import Advice
 from lrbench.find_lr.findings import Findings
-from lrbench.find_lr.tape import Curve
+from lrbench.find_lr.tape import Ramp
 
 NAME = "loss_vs_lr"
 ROW = 0.2  # inches of a line of the lower panel
@@ -23,7 +23,7 @@ ROW = 0.2  # inches of a line of the lower panel
 
 def save_picture(
     folder: Path,
-    curves: Sequence[Curve],
+    curves: Sequence[Ramp],
     findings: Findings,
     advice: Sequence[Advice],
     *,
@@ -35,7 +35,7 @@ def save_picture(
 
 
 def draw(
-    curves: Sequence[Curve], findings: Findings, advice: Sequence[Advice], *, title: str
+    curves: Sequence[Ramp], findings: Findings, advice: Sequence[Advice], *, title: str
 ) -> Figure:
     """Loss over a logarithmic lr; below, each rule's spread and each schedule's range."""
     rows = len(findings.suggestions) + len(advice) + 1
@@ -54,7 +54,7 @@ def draw(
     return figure
 
 
-def _draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
+def _draw_curves(axes: Axes, curves: Sequence[Ramp]) -> None:
     """Each seed's loss, faint, and smoothed; what diverges leaves the picture at the top."""
     for curve in curves:
         axes.plot(curve.lr, curve.loss, color=palette.tint(palette.BLUE, 0.75), lw=0.5, zorder=2)

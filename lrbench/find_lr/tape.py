@@ -11,7 +11,7 @@ from lrbench.find_lr.settings import RangeTest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Curve:
+class Ramp:
     """One ramp's record.
 
     Attributes:
@@ -62,7 +62,7 @@ class Tape:
         self._best = min(self._best, smoothed)
         return smoothed
 
-    def curve(self, seed: int | None = None) -> Curve:
+    def curve(self, seed: int | None = None) -> Ramp:
         """What was recorded."""
         lr, loss, smoothed = np.array(self._rows, dtype=np.float64).reshape(-1, 3).T
-        return Curve(lr=lr, loss=loss, smoothed=smoothed, diverged=self.diverged, seed=seed)
+        return Ramp(lr=lr, loss=loss, smoothed=smoothed, diverged=self.diverged, seed=seed)

@@ -19,7 +19,7 @@ from lrbench.draw import palette
 from lrbench.files import run_folder
 from lrbench.preview.arguments import HELP, PICTURE_ENDINGS, Arguments, parse
 from lrbench.preview.compose import Choice, compose
-from lrbench.preview.curve import Curve, crowded, lay_out
+from lrbench.preview.curve import ScheduleCurve, crowded, lay_out
 from lrbench.preview.replay import History, read_history, starting_overrides
 from lrbench.preview.summary import notes, table, write_csv
 from lrbench.preview.terminal import Line, plot
@@ -65,14 +65,16 @@ def preview(arguments: Arguments, console: Console) -> None:
         console.print(Text(f"wrote {path}"), soft_wrap=True)
 
 
-def _lay_out(choice: Choice, arguments: Arguments, history: History | None, *, many: bool) -> Curve:
+def _lay_out(
+    choice: Choice, arguments: Arguments, history: History | None, *, many: bool
+) -> ScheduleCurve:
     try:
         return lay_out(choice, arguments, history)
     except ValueError as error:
         raise ConfigError(f"{choice.label}: {error}" if many else str(error)) from error
 
 
-def describe(curves: Sequence[Curve]) -> str:
+def describe(curves: Sequence[ScheduleCurve]) -> str:
     """What the curves share, in one line: data, length and base lr."""
 
     def shared(values: set[str], otherwise: str) -> str:
@@ -88,7 +90,7 @@ def describe(curves: Sequence[Curve]) -> str:
     return f"{data}: {length}, {batch}; {lr}"
 
 
-def plots(curves: Sequence[Curve], width: int) -> list[Text]:
+def plots(curves: Sequence[ScheduleCurve], width: int) -> list[Text]:
     """The lr, and the momentum where schedules set it, as plots of text; none of too many."""
     if crowded(curves):
         return []
@@ -96,7 +98,7 @@ def plots(curves: Sequence[Curve], width: int) -> list[Text]:
     steps_per_epoch = epochs.pop() if len(epochs) == 1 else None
     x_stop = max(curve.total_steps for curve in curves)
 
-    def lines(chosen: Sequence[Curve], attribute: str) -> list[Line]:
+    def lines(chosen: Sequence[ScheduleCurve], attribute: str) -> list[Line]:
         return [Line(c.label, palette.colour(c.name), *getattr(c, attribute)) for c in chosen]
 
     texts = [
@@ -136,7 +138,7 @@ def differences(history: History | None, choices: Sequence[Choice]) -> str:
     return run_folder.diff(old, new)
 
 
-def picture_paths(output: str | None, curves: Sequence[Curve]) -> list[Path]:
+def picture_paths(output: str | None, curves: Sequence[ScheduleCurve]) -> list[Path]:
     """Where the picture goes; see the help on ``output=``."""
     if output is None:
         return []

@@ -28,7 +28,7 @@ MOMENTUM_POINTS = 3000  # momenta are smooth between the ends of segments
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class ScheduleCurve:
     """One schedule on one run.
 
     Attributes:
@@ -94,13 +94,13 @@ class Curve:
         return steps, np.array(values, dtype=np.float64)
 
 
-def crowded(curves: Sequence[Curve]) -> bool:
+def crowded(curves: Sequence[ScheduleCurve]) -> bool:
     """Whether there are more curves, or longer names, than one plot can show."""
     long = max(len(curve.label) for curve in curves) > LONG_LABEL
     return len(curves) > (MOST_IF_LONG if long else MOST_IN_ONE)
 
 
-def lay_out(choice: Choice, arguments: Arguments, history: History | None) -> Curve:
+def lay_out(choice: Choice, arguments: Arguments, history: History | None) -> ScheduleCurve:
     """The curve of `choice`, replayed on `history` if its schedule reacts to losses.
 
     Raises:
@@ -129,7 +129,7 @@ def lay_out(choice: Choice, arguments: Arguments, history: History | None) -> Cu
     mark = None
     if history is not None and scheduler.reads_losses:
         mark = first_difference(optimizer.lr * factors, history)
-    return Curve(
+    return ScheduleCurve(
         label=choice.label,
         name=choice.name,
         scheduler=scheduler,

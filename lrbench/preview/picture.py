@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lrbench.draw import palette
 from lrbench.draw.labels import place
-from lrbench.preview.curve import Curve, crowded
+from lrbench.preview.curve import ScheduleCurve, crowded
 from lrbench.preview.replay import History, finite_losses
 
 DPI = 150
@@ -44,7 +44,7 @@ STYLE: Any = {
 
 def save_picture(
     paths: Sequence[Path],
-    curves: Sequence[Curve],
+    curves: Sequence[ScheduleCurve],
     *,
     history: History | None = None,
     scale: str = "linear",
@@ -67,7 +67,9 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
         figure.savefig(path, dpi=DPI, metadata=metadata)
 
 
-def draw(curves: Sequence[Curve], *, history: History | None, scale: str, title: str) -> Figure:
+def draw(
+    curves: Sequence[ScheduleCurve], *, history: History | None, scale: str, title: str
+) -> Figure:
     """All curves in one panel; below it the momentum, if any of them sets it, and the losses."""
     momentum = any(curve.cycles_momentum for curve in curves)
     losses = history is not None and any(curve.replayed for curve in curves)
@@ -108,7 +110,7 @@ def draw(curves: Sequence[Curve], *, history: History | None, scale: str, title:
 
 
 def small_multiples(
-    curves: Sequence[Curve],
+    curves: Sequence[ScheduleCurve],
     *,
     scale: str,
     title: str,
@@ -157,7 +159,7 @@ def small_multiples(
     return figure
 
 
-def appearances(curves: Sequence[Curve]) -> list[dict[str, Any]]:
+def appearances(curves: Sequence[ScheduleCurve]) -> list[dict[str, Any]]:
     """Colour and line style of each curve: its strategy's; variants of one differ in both.
 
     Variants beside other strategies are paler; where all curves are variants of one strategy,
@@ -185,7 +187,7 @@ def _thousands(value: float, _: Any = None) -> str:
     return f"{value:,.0f}"
 
 
-def _add_epochs(ax: Axes, curves: Sequence[Curve]) -> None:
+def _add_epochs(ax: Axes, curves: Sequence[ScheduleCurve]) -> None:
     """A second scale on top, if all curves agree on what an epoch is."""
     steps = {curve.steps_per_epoch for curve in curves}
     if len(steps) != 1:
@@ -205,7 +207,7 @@ def _add_epochs(ax: Axes, curves: Sequence[Curve]) -> None:
     top.tick_params(length=3)
 
 
-def _draw_lines(ax: Axes, curves: Sequence[Curve], looks: Sequence[dict[str, Any]]) -> None:
+def _draw_lines(ax: Axes, curves: Sequence[ScheduleCurve], looks: Sequence[dict[str, Any]]) -> None:
     for curve, look in zip(curves, looks, strict=True):
         steps, lr = curve.lr_points
         mark = curve.mark
@@ -221,7 +223,7 @@ def _draw_lines(ax: Axes, curves: Sequence[Curve], looks: Sequence[dict[str, Any
         ax.plot([mark.step], [level], "o", ms=6, zorder=5, clip_on=False, **ring)
 
 
-def _limit(ax: Axes, curves: Sequence[Curve], scale: str) -> None:
+def _limit(ax: Axes, curves: Sequence[ScheduleCurve], scale: str) -> None:
     high = max(float(curve.lr.max()) for curve in curves)
     if scale == "linear":
         ax.set_ylim(0, 1.12 * high)
@@ -242,7 +244,7 @@ class Named:
     y: np.ndarray
 
 
-def names_of(curves: Sequence[Curve], looks: Sequence[dict[str, Any]]) -> list[Named]:
+def names_of(curves: Sequence[ScheduleCurve], looks: Sequence[dict[str, Any]]) -> list[Named]:
     """The name of each lr curve, and where its replay stops being valid."""
     named = []
     for curve, look in zip(curves, looks, strict=True):
@@ -301,7 +303,9 @@ def _label(ax: Axes, named: Sequence[Named], fontsize: float = 10) -> None:
             )  # fmt: skip
 
 
-def _draw_momentum(ax: Axes, curves: Sequence[Curve], looks: Sequence[dict[str, Any]]) -> None:
+def _draw_momentum(
+    ax: Axes, curves: Sequence[ScheduleCurve], looks: Sequence[dict[str, Any]]
+) -> None:
     """The momenta that schedules set; for comparison the optimizer's own, where others keep it."""
     ax.set_ylabel("momentum")
     named = []
@@ -330,7 +334,7 @@ def _draw_losses(ax: Axes, history: History) -> None:
     ax.margins(y=0.15)
 
 
-def _draw_small_momentum(ax: Axes, curve: Curve) -> None:
+def _draw_small_momentum(ax: Axes, curve: ScheduleCurve) -> None:
     """Momentum on a scale of its own, which the panel's title line tells."""
     x, y = curve.momentum_points
     low, high = float(y.min()), float(y.max())

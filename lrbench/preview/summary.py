@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from lrbench.preview.curve import Curve
+from lrbench.preview.curve import ScheduleCurve
 from lrbench.scheduler import Progress
 
 CSV_COLUMNS = ("schedule", "step", "epoch", "lr", "momentum")
@@ -26,7 +26,7 @@ def area(factors: np.ndarray) -> float:
     return float(factors.mean())
 
 
-def table(curves: Sequence[Curve]) -> Table:
+def table(curves: Sequence[ScheduleCurve]) -> Table:
     """One row per schedule."""
     result = Table(box=None, pad_edge=False, header_style="bold")
     result.add_column("schedule", overflow="fold")
@@ -52,13 +52,13 @@ def table(curves: Sequence[Curve]) -> Table:
     return result
 
 
-def _validity(curve: Curve) -> str:
+def _validity(curve: ScheduleCurve) -> str:
     if not curve.replayed:
         return "reads no loss"
     return "the end" if curve.mark is None else f"{curve.mark.step:,}"
 
 
-def notes(curves: Sequence[Curve], differences: str) -> Iterator[str]:
+def notes(curves: Sequence[ScheduleCurve], differences: str) -> Iterator[str]:
     """What the picture rests on, and what the schedules did with the losses.
 
     Args:
@@ -77,7 +77,7 @@ def notes(curves: Sequence[Curve], differences: str) -> Iterator[str]:
             yield from _replay_notes(curve)
 
 
-def _replay_notes(curve: Curve) -> Iterator[str]:
+def _replay_notes(curve: ScheduleCurve) -> Iterator[str]:
     at_end = Progress(
         curve.total_steps, curve.total_steps, curve.steps_per_epoch, *curve.evaluations
     )
@@ -91,7 +91,7 @@ def _replay_notes(curve: Curve) -> Iterator[str]:
         yield f"{curve.label}: {valid}: {curve.mark.reason}"
 
 
-def write_csv(path: Path, curves: Sequence[Curve]) -> None:
+def write_csv(path: Path, curves: Sequence[ScheduleCurve]) -> None:
     """Every update of every curve, one row each.
 
     As in a run's history.csv, `step` counts updates from 1 and the lr is what that update used.

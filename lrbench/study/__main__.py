@@ -26,32 +26,32 @@ def study(arguments: Arguments) -> int:
         ValueError, HydraException, OmegaConfBaseException, OSError: a mistake that a user can
             mend; the message is one line.
     """
-    from lrbench.study.composed import frame
-    from lrbench.study.launcher import Bench
+    from lrbench.study.composed import compose_study
+    from lrbench.study.launcher import Launcher
     from lrbench.study.protocol import conduct
 
-    with frame(arguments) as found:
-        bench = Bench(found)
+    with compose_study(arguments) as found:
+        launcher = Launcher(found)
         if arguments.dry_run:
             from lrbench.study.plan import describe, measure, phases
 
-            planned = phases(found, bench)
-            for line in describe(found, planned, *measure(found, bench)):
+            planned = phases(found, launcher)
+            for line in describe(found, planned, *measure(found, launcher)):
                 say(line)
             return 0
         found.folder.mkdir(parents=True, exist_ok=True)
         handle = run_folder.lock(found.folder)
         try:
-            outcome = conduct(found, bench, say)
+            outcome = conduct(found, launcher, say)
 
             from lrbench.study import guide, report  # half a second: not before it is needed
 
-            bench.run(guide.points(outcome), GUIDE)
-            report.write(outcome, bench.missing).show(get_console())
+            launcher.run(guide.points(outcome), GUIDE)
+            report.write(outcome, launcher.missing).show(get_console())
         finally:
             os.close(handle)
         say(f"curves  tensorboard --logdir {shlex.quote(str(found.folder))}")
-        return len(bench.missing)
+        return len(launcher.missing)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from lrbench.study.settings import Study, scaled, share
 
 
 @dataclass(kw_only=True)
-class Frame:
+class StudyConfig:
     """A study before it begins.
 
     Attributes:
@@ -56,7 +56,7 @@ class Frame:
             point.overrides
         )
 
-    def config(self, point: Point) -> dict[str, Any]:
+    def run_config(self, point: Point) -> dict[str, Any]:
         """The plain config of the run of `point`, as Hydra will compose it.
 
         Groups are composed once per choice; values are set on a copy, which is far quicker.
@@ -101,7 +101,7 @@ class Frame:
 
 
 @contextmanager
-def frame(arguments: Arguments) -> Iterator[Frame]:
+def compose_study(arguments: Arguments) -> Iterator[StudyConfig]:
     """Compose what `arguments` ask for; Hydra stays set up within the ``with`` block.
 
     Raises:
@@ -127,7 +127,7 @@ def frame(arguments: Arguments) -> Iterator[Frame]:
             )
         study = build(cfg.study, "study")
         choices = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items()}
-        found = Frame(
+        found = StudyConfig(
             study=study,
             tuner=arguments.tuner,
             overrides=overrides,
@@ -160,7 +160,7 @@ def _default_lr(cfg: DictConfig) -> float:
     return float(lr)
 
 
-def _check_schedulers(found: Frame) -> None:
+def _check_schedulers(found: StudyConfig) -> None:
     """Compose and build every strategy, with every value of its knobs, before anything runs."""
     study = found.study
     known = GlobalHydra.instance().config_loader().get_group_options("scheduler")

@@ -19,14 +19,14 @@ from lrbench.files import run_folder
 from lrbench.record.display import say
 from lrbench.run import sweep
 from lrbench.run.job import MISTAKES, job
-from lrbench.study.composed import Frame
+from lrbench.study.composed import StudyConfig
 from lrbench.study.protocol import StudyError, counted
 from lrbench.study.records import Point
 
 log = logging.getLogger(__name__)
 
 
-class Bench:
+class Launcher:
     """Makes runs and knows their results.
 
     Attributes:
@@ -35,11 +35,11 @@ class Bench:
         cfg: the launcher's config.
     """
 
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
         self.results: dict[Path, dict[str, Any]] = {}
         self.missing: dict[Path, str] = {}
-        self.cfg = _launcher_config(frame)  # now, so that a mistake in it is told at once
+        self.cfg = _launcher_config(config)  # now, so that a mistake in it is told at once
         self._launched = 0
 
     def run(self, points: Sequence[Point], title: str) -> None:
@@ -75,7 +75,7 @@ class Bench:
         path = point.folder / run_folder.RESULT
         if not path.exists():
             return False
-        config = self.frame.config(point)
+        config = self.config.run_config(point)
         try:
             result = json.loads(path.read_text())
             same = result["fingerprint"] == run_folder.fingerprint(config)
@@ -97,11 +97,15 @@ class Bench:
             hydra_context=context, task_function=job, config=cfg
         )
         jobs = [
-            [*self.frame.words(point), f"hydra.sweep.subdir={quoted(self._below(point.folder))}"]
+            [*self.config.words(point), f"hydra.sweep.subdir={quoted(self._below(point.folder))}"]
             for point in new
         ]
         watched = sweep.Sweep(
-            self.frame.folder, len(points), title=title, runs=[p.folder for p in points], brief=True
+            self.config.folder,
+            len(points),
+            title=title,
+            runs=[p.folder for p in points],
+            brief=True,
         )
         watched.start()
         try:
@@ -121,7 +125,7 @@ class Bench:
             self._collect(point)
 
     def _below(self, folder: Path) -> str:
-        return folder.relative_to(self.frame.folder).as_posix()
+        return folder.relative_to(self.config.folder).as_posix()
 
     def _collect(self, point: Point) -> None:
         path = point.folder / run_folder.RESULT
@@ -131,15 +135,15 @@ class Bench:
         self.missing[point.folder] = run_folder.last_error(point.folder) or "it left no result"
 
 
-def _launcher_config(frame: Frame) -> DictConfig:
+def _launcher_config(config: StudyConfig) -> DictConfig:
     """What a launcher is set up with: its own settings, and the folder of all jobs."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     words = [
-        *frame.for_hydra,
+        *config.for_hydra,
         "hydra.mode=MULTIRUN",
-        f"hydra.sweep.dir={quoted(str(frame.folder))}",
-        *frame.overrides,
+        f"hydra.sweep.dir={quoted(str(config.folder))}",
+        *config.overrides,
     ]
     cfg = hydra.compose_config("config", words, run_mode=RunMode.MULTIRUN)
     with open_dict(cfg.hydra.callbacks):

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.study import guide
-from lrbench.study.composed import Frame, parse
+from lrbench.study.composed import StudyConfig, parse
 from lrbench.study.guide import plateau, warmup
-from lrbench.study.launcher import Bench
+from lrbench.study.launcher import Launcher
 from lrbench.study.probe import Pace, probe
 from lrbench.study.protocol import conduct, counted
 from lrbench.study.records import GUIDE, Point
@@ -24,7 +24,7 @@ class _Unmade(Exception):
 
 
 @dataclass(kw_only=True)
-class Phase:
+class PlannedRuns:
     """A phase's runs.
 
     Attributes:
@@ -47,51 +47,51 @@ class Phase:
 class _Dry:
     """Takes a study through its phases as far as their runs are done."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self.results: dict[Path, dict[str, Any]] = bench.results
-        self.missing = bench.missing
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self.results: dict[Path, dict[str, Any]] = launcher.results
+        self.missing = launcher.missing
         self.asked: dict[str, dict[Path, Point]] = {}
 
     def run(self, points: Sequence[Point], title: str) -> None:
         found = self.asked.setdefault(title, {})
         found |= {point.folder: point for point in points}
-        if sum(self._bench.known(point) for point in points) < len(points):
+        if sum(self._launcher.known(point) for point in points) < len(points):
             raise _Unmade
 
-    def phase(self, title: str) -> Phase:
+    def phase(self, title: str) -> PlannedRuns:
         points = self.asked.get(title, {}).values()
         unmade = [point for point in points if point.folder not in self.results]
         num_done = len(points) - len(unmade)
-        return Phase(
+        return PlannedRuns(
             title=title, lengths=[_length(p) for p in unmade], num_done=num_done, exact=True
         )
 
 
-def phases(frame: Frame, bench: Bench) -> list[Phase]:
+def phases(config: StudyConfig, launcher: Launcher) -> list[PlannedRuns]:
     """The study's phases; those that depend on runs to be made as large as they can get."""
-    dry = _Dry(bench)
+    dry = _Dry(launcher)
     try:
-        outcome = conduct(frame, dry, tell=_nobody)
+        outcome = conduct(config, dry, tell=_nobody)
         dry.run(guide.points(outcome), GUIDE)
     except _Unmade:
         pass
-    study = frame.study
+    study = config.study
     num_names = len(study.strategies) + len(study.references)
-    num_lrs = len(study.lrs) if study.lrs and frame.tuner == "grid" else study.num_trials
+    num_lrs = len(study.lrs) if study.lrs and config.tuner == "grid" else study.num_trials
     found = []
-    for _, length in frame.lengths():
+    for _, length in config.lengths():
         tuning = num_names * (num_lrs + study.knob_trials) * len(study.tuning_seeds)
         final = (num_names + study.untuned * len(study.strategies)) * len(study.final_seeds)
         trials, fresh = dry.phase(f"{length}, tuning"), dry.phase(f"{length}, fresh seeds")
         if fresh.title not in dry.asked:  # all of its runs are asked for at once, after tuning
             trials.lengths += [length] * (tuning - trials.num_runs)
-            trials.exact = frame.tuner == "grid"
+            trials.exact = config.tuner == "grid"
             fresh.lengths = [length] * final
             fresh.exact = False
         found += [trials, fresh]
     if study.guide is not None:
-        found.append(dry.phase(GUIDE) if GUIDE in dry.asked else _guide_phase(frame))
+        found.append(dry.phase(GUIDE) if GUIDE in dry.asked else _guide_phase(config))
     return found
 
 
@@ -107,38 +107,40 @@ def _nobody(line: str) -> None:
     """What tuning found is no news to a plan."""
 
 
-def _guide_phase(frame: Frame) -> Phase:
+def _guide_phase(config: StudyConfig) -> PlannedRuns:
     """The guide's own runs before it is known which: as many as they can get."""
-    asked, study = frame.study.guide, frame.study
+    asked, study = config.study.guide, config.study
     assert asked is not None
-    _, length = max(frame.lengths())
-    models = warmup.models(asked, frame.choices, frame.overrides)
+    _, length = max(config.lengths())
+    models = warmup.models(asked, config.choices, config.overrides)
     num_warmup = 2 * len(models) * len(asked.warmup_lr_factors) * len(asked.warmup_seeds)
     short = scaled(length, share("warmup_budget", asked.warmup_budget))
     num_cuts = min(asked.cut_seeds, len(study.final_seeds)) * asked.max_cuts
     if plateau.PLATEAU not in study.strategies:
         num_cuts = 0
     lengths = [short] * num_warmup + [length] * num_cuts
-    return Phase(title=GUIDE, lengths=lengths, num_done=0, exact=False)
+    return PlannedRuns(title=GUIDE, lengths=lengths, num_done=0, exact=False)
 
 
-def measure(frame: Frame, bench: Bench) -> tuple[Pace, int]:
+def measure(config: StudyConfig, launcher: Launcher) -> tuple[Pace, int]:
     """How long a run takes, and how many the launcher makes at once, as far as that is known."""
-    launcher = bench.cfg.hydra.launcher
+    launched = launcher.cfg.hydra.launcher
     workers = threads = None
-    if "joblib" in str(launcher._target_):
+    if "joblib" in str(launched._target_):
         num_cores = os.cpu_count() or 1
-        asked = launcher.get("n_jobs") or 1
+        asked = launched.get("n_jobs") or 1
         workers = asked if asked > 0 else max(1, num_cores + 1 + asked)
         threads = max(1, num_cores // workers)  # what joblib gives each
     began = time.perf_counter()
-    cfg = frame.compose([*frame.overrides, f"scheduler={frame.study.strategies[0]}"])
+    cfg = config.compose([*config.overrides, f"scheduler={config.study.strategies[0]}"])
     return probe(cfg, time.perf_counter() - began, threads), workers or 1
 
 
-def describe(frame: Frame, found: Sequence[Phase], pace: Pace, workers: int) -> Iterator[str]:
+def describe(
+    config: StudyConfig, found: Sequence[PlannedRuns], pace: Pace, workers: int
+) -> Iterator[str]:
     """The plan in words and numbers, a line each."""
-    study = frame.study
+    study = config.study
     rows = [("", "runs", "done", "updates to make")]
     for phase in found:
         most = "" if phase.exact else "≤ "
@@ -146,19 +148,19 @@ def describe(frame: Frame, found: Sequence[Phase], pace: Pace, workers: int) -> 
         number = f"{most}{phase.num_runs:,}"
         rows.append((phase.title, number, f"{phase.num_done:,}", f"{most}{updates:,}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    yield f"{frame.folder}: the plan"
+    yield f"{config.folder}: the plan"
     for title, *cells in rows:
         texts = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
         yield "  ".join([f"  {title:{widths[0]}}", *texts])
-    if frame.tuner == "grid" and study.max_extensions:
+    if config.tuner == "grid" and study.max_extensions:
         more = len(study.tuning_seeds) * (len(study.strategies) + len(study.references))
         yield (
             f"the grid may grow by up to {counted(study.max_extensions, 'lr')} for each budget, "
             f"by {counted(more, 'run')} each time"
         )
-    if frame.tuner == "optuna":
+    if config.tuner == "optuna":
         yield "fewer runs where hopeless trials are given up"
-    whole = frame.length
+    whole = config.length
     yield (
         f"a run of {whole}: {_span(pace.run(whole))}, for {pace.steps(whole):,} updates of "
         f"{1000 * pace.update:.3g} ms, {counted(pace.evaluations(whole), 'evaluation')} of "
@@ -167,10 +169,10 @@ def describe(frame: Frame, found: Sequence[Phase], pace: Pace, workers: int) -> 
     seconds = sum(pace.run(length) for phase in found for length in phase.lengths) / workers
     at_once = f"{workers} at once" if workers > 1 else "one after another"
     yield f"about {_span(seconds)} for what is not done yet, {at_once}"
-    launcher = frame.choices.get("hydra/launcher", "basic")
+    launcher = config.choices.get("hydra/launcher", "basic")
     if launcher not in ("basic", "joblib"):
         yield f"hydra/launcher={launcher} makes several at once, which is not counted"
-    if study.guide is not None and len(warmup.models(study.guide, frame.choices, ())) > 1:
+    if study.guide is not None and len(warmup.models(study.guide, config.choices, ())) > 1:
         yield "the guide also trains a larger network, whose runs are counted as if they were not"
 
 

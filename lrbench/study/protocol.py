@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from lrbench.study import tune
-from lrbench.study.composed import Frame
-from lrbench.study.records import Outcome, Point, Setting, Stage, Trial
+from lrbench.study.composed import StudyConfig
+from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
 
 
 class StudyError(ValueError):
@@ -18,7 +18,7 @@ class StudyError(ValueError):
 
 
 class Maker(Protocol):
-    """Who makes runs: `lrbench.study.launcher.Bench`, or the plan's, which makes none."""
+    """Who makes runs: `lrbench.study.launcher.Launcher`, or the plan's, which makes none."""
 
     results: dict[Path, dict[str, Any]]
     missing: dict[Path, str]
@@ -27,41 +27,41 @@ class Maker(Protocol):
         """Make the runs of `points` that have no result yet."""
 
 
-def conduct(frame: Frame, runs: Maker, tell: Callable[[str], None]) -> Outcome:
+def conduct(config: StudyConfig, runs: Maker, tell: Callable[[str], None]) -> StudyOutcome:
     """Make all runs of the study's stages, and tell what tuning finds on the way.
 
     Raises:
         StudyError: a strategy or a phase without any result.
     """
-    stages = tuple(_stage(frame, runs, tell, share, length) for share, length in frame.lengths())
-    return Outcome(
-        folder=frame.folder,
-        study=frame.study,
-        overrides=frame.overrides,
-        default_lr=frame.default_lr,
-        choices=frame.choices,
+    stages = tuple(_stage(config, runs, tell, share, length) for share, length in config.lengths())
+    return StudyOutcome(
+        folder=config.folder,
+        study=config.study,
+        overrides=config.overrides,
+        default_lr=config.default_lr,
+        choices=config.choices,
         chance=_chance(runs.results),
         stages=stages,
     )
 
 
 def _stage(
-    frame: Frame, runs: Maker, tell: Callable[[str], None], share: float, length: str
+    config: StudyConfig, runs: Maker, tell: Callable[[str], None], share: float, length: str
 ) -> Stage:
-    study = frame.study
-    tuned = _tuner(frame)(study, frame.default_lr, _Attempts(frame, runs, length))
+    study = config.study
+    tuned = _tuner(config)(study, config.default_lr, _Attempts(config, runs, length))
     for line in _found(tuned):
         tell(line)
-    default = Setting(lr=frame.default_lr)
+    default = Setting(lr=config.default_lr)
     final = {
-        name: tuple(frame.point("final", name, s, seed, length) for seed in study.final_seeds)
+        name: tuple(config.point("final", name, s, seed, length) for seed in study.final_seeds)
         for name, s in tuned.chosen.items()
     }
     untuned = {
         name: final[name]
         if tuned.chosen[name] == default
         else tuple(
-            frame.point("untuned", name, default, seed, length) for seed in study.final_seeds
+            config.point("untuned", name, default, seed, length) for seed in study.final_seeds
         )
         for name in (study.strategies if study.untuned else ())
     }
@@ -98,8 +98,8 @@ def _found(tuned: tune.Tuned) -> Iterator[str]:
         yield f"  {line}"
 
 
-def _tuner(frame: Frame) -> Any:
-    if frame.tuner == "optuna":
+def _tuner(config: StudyConfig) -> Any:
+    if config.tuner == "optuna":
         from lrbench.study import optuna_tuner
 
         return optuna_tuner.tune
@@ -109,16 +109,16 @@ def _tuner(frame: Frame) -> Any:
 class _Attempts:
     """Trials as `lrbench.study.tune` asks for them, made by runs."""
 
-    def __init__(self, frame: Frame, runs: Maker, length: str) -> None:
-        self._frame = frame
+    def __init__(self, config: StudyConfig, runs: Maker, length: str) -> None:
+        self._config = config
         self._runs = runs
         self._length = length
         self._rated: set[str] = set()  # strategies with a result
 
     def __call__(self, asked: Sequence[tuple[str, Setting]], num_seeds: int) -> list[Trial]:
-        seeds = self._frame.study.tuning_seeds[:num_seeds]
+        seeds = self._config.study.tuning_seeds[:num_seeds]
         of_each = [
-            [self._frame.point("tune", name, setting, seed, self._length) for seed in seeds]
+            [self._config.point("tune", name, setting, seed, self._length) for seed in seeds]
             for name, setting in asked
         ]
         self._runs.run([p for points in of_each for p in points], f"{self._length}, tuning")

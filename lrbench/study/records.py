@@ -101,7 +101,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class StudyOutcome:
     """A study after its stages; the guide's own runs come on top.
 
     Attributes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lrbench.compare.read import Found, Run, collect
 from lrbench.files.run_folder import RESULT
-from lrbench.study.records import Outcome, Point, Stage
+from lrbench.study.records import Point, Stage, StudyOutcome
 
 Runs = Mapping[Path, Run]
 """Finished runs by their folder; those that were asked for but have no usable result are absent."""
@@ -32,7 +32,7 @@ def read_points(points: Iterable[Point], folder: Path) -> tuple[dict[Path, Run],
     return {run.path: run for run in found.runs}, found
 
 
-def read_final(outcome: Outcome) -> dict[Path, Run]:
+def read_final(outcome: StudyOutcome) -> dict[Path, Run]:
     """The finished runs of all stages on the final seeds."""
     points = [point for stage in outcome.stages for point in fresh(stage)]
     return read_points(points, outcome.folder)[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lrbench.config import ConfigError
-from lrbench.find_lr import Curve, conclude, rules, settings
+from lrbench.find_lr import Ramp, conclude, rules, settings
 from lrbench.find_lr.advice import advise, caution
 from lrbench.find_lr.tape import Tape
 
@@ -58,7 +58,7 @@ def test_a_tenth_of_the_lr_of_the_lowest_loss() -> None:
 TEST = settings(lr_min=1e-4, lr_max=1e4, num_steps=9, skip_start=1, skip_end=1, smoothing=0)
 
 
-def ramp(losses: list[float], seed: int = 0) -> Curve:
+def ramp(losses: list[float], seed: int = 0) -> Ramp:
     tape = Tape(TEST)
     for lr, loss in zip(TEST.lrs, losses, strict=False):
         tape.add(float(lr), loss)

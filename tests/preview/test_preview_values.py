@@ -16,7 +16,7 @@ from lrbench.files import run_folder
 from lrbench.preview.__main__ import file_name, picture_paths
 from lrbench.preview.arguments import Arguments, parse
 from lrbench.preview.compose import Choice, compose
-from lrbench.preview.curve import Curve, crowded, lay_out
+from lrbench.preview.curve import ScheduleCurve, crowded, lay_out
 from lrbench.preview.downsample import thin
 from lrbench.preview.replay import Mark, read_history, starting_overrides
 from lrbench.preview.summary import area, notes, table, warmup_updates, write_csv
@@ -30,7 +30,7 @@ def choose(*overrides: str) -> list[Choice]:
     return compose(overrides, conf=CONF)
 
 
-def curve(*overrides: str, **arguments: int) -> Curve:
+def curve(*overrides: str, **arguments: int) -> ScheduleCurve:
     given = Arguments(**arguments)  # type: ignore[arg-type]
     return lay_out(choose(*overrides)[0], given, None)
 

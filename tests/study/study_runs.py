@@ -23,7 +23,7 @@ from comparison_runs import config_of, write_run
 from lrbench.compare.read import COLUMNS, Run
 from lrbench.config import CONF, build, flatten
 from lrbench.study import Study, guide
-from lrbench.study.records import Outcome, Point, Setting, Stage, Trial
+from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
 from lrbench.study.runs import fresh
 
 STEPS = 100  # updates of a run
@@ -187,7 +187,7 @@ def imagine(
     overrides: tuple[str, ...] = (),
     lrs: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2, 0.4),
     chosen: Mapping[str, float] | None = None,
-) -> Outcome:
+) -> StudyOutcome:
     """A study done in `world`: tuned on its tuning seeds unless `chosen` says what came of it."""
     settings = settings or study()
     names = (*settings.strategies, *settings.references)
@@ -241,7 +241,7 @@ def imagine(
                 final=final, untuned=untuned,
             )
         )  # fmt: skip
-    return Outcome(
+    return StudyOutcome(
         folder=folder,
         study=settings,
         overrides=overrides,
@@ -266,7 +266,7 @@ def _trial(world: World, setting: Setting, points: list[Point]) -> Trial:
 
 
 def runs_of(
-    outcome: Outcome, world: World, claims: Iterable[Any] = guide.CLAIMS
+    outcome: StudyOutcome, world: World, claims: Iterable[Any] = guide.CLAIMS
 ) -> dict[Path, Run]:
     """The runs of the stages on the final seeds, and those that the guide's `claims` ask for."""
     points = [point for stage in outcome.stages for point in fresh(stage)]

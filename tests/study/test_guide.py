@@ -18,7 +18,7 @@ from lrbench.study.guide.claim import (
     ClaimVerdict,
 )
 from lrbench.study.guide.larger import next_larger
-from lrbench.study.records import Outcome, Point, Setting
+from lrbench.study.records import Point, Setting, StudyOutcome
 from lrbench.study.settings import Study
 
 FOLDER = Path("study")
@@ -394,7 +394,7 @@ def test_without_its_strategy_no_claim_asks_for_runs() -> None:
         assert found.remedy
 
 
-def outcome_without_runs() -> Outcome:
+def outcome_without_runs() -> StudyOutcome:
     return imagine(FOLDER, late({}), study(budgets=BUDGETS), lrs=(0.1,))
 
 

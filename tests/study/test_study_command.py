@@ -18,7 +18,7 @@ from lrbench.files import run_folder
 from lrbench.run.job import job
 from lrbench.study import __main__ as command
 from lrbench.study import arguments, probe, report
-from lrbench.study.composed import Frame, frame
+from lrbench.study.composed import StudyConfig, compose_study
 from lrbench.study.records import Point, Setting
 
 QUIET = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
@@ -228,18 +228,18 @@ def test_a_plan_counts_every_phase_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def open_frame(*words: str) -> Any:
-    return frame(arguments.parse(list(words)))
+def open_study(*words: str) -> Any:
+    return compose_study(arguments.parse(list(words)))
 
 
-def fingerprint(found: Frame, point: Point) -> str:
+def fingerprint(found: StudyConfig, point: Point) -> str:
     """Of the config that Hydra composes for the run of `point`, from all of its overrides."""
     return run_folder.fingerprint(run_folder.plain_config(found.compose(found.words(point))))
 
 
 def test_points_and_their_configs() -> None:
     words = ["model=mlp", "optimizer.lr=0.2", "model.hidden=[16]", "trainer.length=500 steps"]
-    with open_frame(*words, "study.budgets=[5%,100%]") as found:
+    with open_study(*words, "study.budgets=[5%,100%]") as found:
         assert found.default_lr == 0.2
         assert list(found.lengths()) == [(0.05, "25 steps"), (1.0, "500 steps")]
         setting = Setting(lr=0.05, knobs={"patience": 6, "warmup": "10%"})
@@ -252,17 +252,17 @@ def test_points_and_their_configs() -> None:
             "scheduler.patience=6", "scheduler.warmup='10%'", "seed=1000",
             "trainer.length='25 steps'",
         ]  # fmt: skip
-        config = found.config(point)
+        config = found.run_config(point)
         assert run_folder.fingerprint(config) == fingerprint(found, point)
         assert config["scheduler"]["patience"] == 6
         assert config["model"]["hidden"] == [16]
         other = found.point("final", "keras/cosine_decay", Setting(lr=0.3), 0, "500 steps")
-        assert run_folder.fingerprint(found.config(other)) == fingerprint(found, other)
+        assert run_folder.fingerprint(found.run_config(other)) == fingerprint(found, other)
 
 
 def test_the_folder_is_named_after_what_shapes_the_runs() -> None:
     def folder(*words: str) -> Path:
-        with open_frame("study.guide=null", "study.strategies=[cosine]", *words) as found:
+        with open_study("study.guide=null", "study.strategies=[cosine]", *words) as found:
             return found.folder
 
     first = folder("model=mlp", "optimizer=adamw")

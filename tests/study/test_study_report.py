@@ -17,7 +17,7 @@ from study_runs import CHANCE, Truth, World, imagine, runs_of, study, write
 
 from lrbench.compare.analysis import Analysis
 from lrbench.study import guide, report
-from lrbench.study.records import Outcome, Point, Setting, Trial
+from lrbench.study.records import Point, Setting, StudyOutcome, Trial
 from lrbench.study.report import tracks
 from lrbench.study.report.ranks import ranks
 from lrbench.study.report.recommendation import Recommendation, command, recommend
@@ -63,7 +63,7 @@ def world_of(
     return world
 
 
-def analysed(outcome: Outcome, world: World) -> Analysis:
+def analysed(outcome: StudyOutcome, world: World) -> Analysis:
     found = tracks.track(
         outcome, outcome.full, outcome.full.final, runs_of(outcome, world, []), "tuned"
     )
@@ -73,7 +73,7 @@ def analysed(outcome: Outcome, world: World) -> Analysis:
 
 def recommended(
     world: World, settings: Study | None = None, **more: Any
-) -> tuple[Recommendation, Outcome]:
+) -> tuple[Recommendation, StudyOutcome]:
     outcome = imagine(FOLDER, world, settings or study(guide=None), **more)
     runs = runs_of(outcome, world, [])
     return recommend(outcome, analysed(outcome, world), runs), outcome
@@ -358,7 +358,7 @@ def test_what_tuning_changed() -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> StudyOutcome:
     """A study of two budgets on disk, with one run that failed and one that is damaged."""
     folder = tmp_path_factory.mktemp("study")
     settings = study(
@@ -380,12 +380,12 @@ def planted(point: Point, given: Mapping[str, str]) -> Truth:
     )
 
 
-def lost(outcome: Outcome) -> Path:
+def lost(outcome: StudyOutcome) -> Path:
     return outcome.full.final["cosine"][7].folder
 
 
 @pytest.fixture(scope="module")
-def written(outcome: Outcome) -> report.Report:
+def written(outcome: StudyOutcome) -> report.Report:
     return report.write(outcome, {lost(outcome): "out of memory"})
 
 
@@ -427,7 +427,7 @@ def test_the_page_tells_everything_and_stands_alone(written: report.Report) -> N
 
 
 @pytest.mark.usefixtures("written")
-def test_markdown_tables_are_even(outcome: Outcome) -> None:
+def test_markdown_tables_are_even(outcome: StudyOutcome) -> None:
     text = (outcome.folder / "report.md").read_text()
     assert "\n\n\n" not in text
     for heading in ("Which learning-rate", "The guide", "Tuning", "Over budgets", "With 30%"):
@@ -437,7 +437,7 @@ def test_markdown_tables_are_even(outcome: Outcome) -> None:
 
 
 @pytest.mark.usefixtures("written")
-def test_the_numbers_as_files(outcome: Outcome) -> None:
+def test_the_numbers_as_files(outcome: StudyOutcome) -> None:
     runs = rows(outcome.folder / "runs.csv")
     tuned = [row for row in runs if row["group"] == "track=tuned, budget=100%"]
     assert len(tuned) == 14  # of 16, one failed, one damaged
@@ -475,7 +475,7 @@ def test_the_terminal_gets_the_essence(written: report.Report) -> None:
 
 
 def test_what_an_earlier_report_drew_goes_and_a_users_picture_stays(
-    outcome: Outcome, written: report.Report, monkeypatch: pytest.MonkeyPatch
+    outcome: StudyOutcome, written: report.Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lrbench.compare.plots.draw", lambda *_: [])
     mine = written.folder / "plots" / "mine.png"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lrbench.study.guide import cosine, onecycle, plateau, warmup
 from lrbench.study.guide.claim import ClaimVerdict
-from lrbench.study.records import Outcome, Point
+from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs, read_final
 
 __all__ = ["ClaimVerdict", "judge", "points"]
@@ -15,7 +15,7 @@ __all__ = ["ClaimVerdict", "judge", "points"]
 CLAIMS = (cosine, warmup, onecycle, plateau)
 
 
-def points(outcome: Outcome) -> list[Point]:
+def points(outcome: StudyOutcome) -> list[Point]:
     """The guide's own runs, below ``outcome.folder / "guide"``, once all stages are done."""
     if outcome.study.guide is None:
         return []
@@ -23,7 +23,7 @@ def points(outcome: Outcome) -> list[Point]:
     return [point for module in CLAIMS for point in module.points_of(outcome, runs)]
 
 
-def judge(outcome: Outcome, runs: Runs) -> tuple[ClaimVerdict, ...]:
+def judge(outcome: StudyOutcome, runs: Runs) -> tuple[ClaimVerdict, ...]:
     """What the finished runs of the stages and of `points` say of each claim."""
     if outcome.study.guide is None:
         return ()

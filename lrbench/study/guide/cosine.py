@@ -15,7 +15,7 @@ from lrbench.compare.tables import NOTHING, Table
 from lrbench.compare.verdict import p_value, points, span
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import ClaimVerdict, Test, Words, by_seed, paired
-from lrbench.study.records import Outcome, Point
+from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
 
 CLAIM = "Cosine refines late"
@@ -25,12 +25,12 @@ KEYS = ("late_gain", "late_loss_gain")
 Gains = Mapping[str, Mapping[int, float]]  # measure to seed to value
 
 
-def points_of(outcome: Outcome, runs: Runs) -> list[Point]:  # noqa: ARG001
+def points_of(outcome: StudyOutcome, runs: Runs) -> list[Point]:  # noqa: ARG001
     """No runs of its own: the references are tuned and run as the strategies are."""
     return []
 
 
-def judge(outcome: Outcome, runs: Runs) -> ClaimVerdict:
+def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
     """Hold cosine's gain in the last fifth against that of every reference, paired by seed."""
     guide, stage = outcome.study.guide, outcome.full
     assert guide is not None

@@ -14,7 +14,7 @@ from lrbench.compare.verdict import percent, points, span
 from lrbench.study import settings
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import ClaimVerdict, Words, by_seed, override, paired
-from lrbench.study.records import Outcome, Point, Stage
+from lrbench.study.records import Point, Stage, StudyOutcome
 from lrbench.study.runs import Runs
 
 CLAIM = "OneCycle is best when time is short"
@@ -23,12 +23,12 @@ STILL = "onecycle without momentum cycle"
 KEY = "cycle_momentum"
 
 
-def points_of(outcome: Outcome, runs: Runs) -> list[Point]:  # noqa: ARG001
+def points_of(outcome: StudyOutcome, runs: Runs) -> list[Point]:  # noqa: ARG001
     """OneCycle without its momentum cycle at the short budgets, else as it was run there."""
     return [point for stage in short(outcome) for point in _still_points(outcome, stage)]
 
 
-def short(outcome: Outcome) -> list[Stage]:
+def short(outcome: StudyOutcome) -> list[Stage]:
     """The stages whose budget counts as short, shortest first."""
     guide = outcome.study.guide
     assert guide is not None
@@ -39,7 +39,7 @@ def short(outcome: Outcome) -> list[Stage]:
     return sorted(found, key=lambda stage: stage.share)
 
 
-def _still_points(outcome: Outcome, stage: Stage) -> list[Point]:
+def _still_points(outcome: StudyOutcome, stage: Stage) -> list[Point]:
     if KEY in stage.chosen[ONECYCLE].knobs:
         return []  # tuned, so that with and without have been weighed on validation
     folder = outcome.folder / "guide" / "onecycle" / f"{100 * stage.share:g}%"
@@ -53,7 +53,7 @@ def _still_points(outcome: Outcome, stage: Stage) -> list[Point]:
     ]
 
 
-def judge(outcome: Outcome, runs: Runs) -> ClaimVerdict:
+def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
     """Hold OneCycle against every other strategy at every short budget, paired by seed."""
     guide = outcome.study.guide
     assert guide is not None
@@ -103,7 +103,7 @@ def judge(outcome: Outcome, runs: Runs) -> ClaimVerdict:
     )
 
 
-def _scores(outcome: Outcome, stage: Stage, runs: Runs) -> dict[str, dict[int, float]]:
+def _scores(outcome: StudyOutcome, stage: Stage, runs: Runs) -> dict[str, dict[int, float]]:
     """Test accuracy by strategy and seed, a diverged run as guessing."""
     tracks = {name: stage.final.get(name, ()) for name in outcome.study.strategies}
     if stage in short(outcome):

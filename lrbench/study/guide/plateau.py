@@ -13,7 +13,7 @@ from lrbench.compare.tables import NOTHING, Table
 from lrbench.compare.verdict import p_value, points, span
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import ClaimVerdict, Test, by_seed, override
-from lrbench.study.records import Outcome, Point
+from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
 
 CLAIM = "Plateau helps when training stalls"
@@ -22,7 +22,7 @@ SAME_LR = 1e-6  # relative: history.csv holds float32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
+class ObservedCut:
     """One cut of a run.
 
     Attributes:
@@ -42,18 +42,18 @@ class Cut:
 class Tried:
     """A cut and what it brought, against the same run continued without it."""
 
-    cut: Cut
+    cut: ObservedCut
     seed: int
     accuracy_gain: float
     loss_gain: float
 
 
-def points_of(outcome: Outcome, runs: Runs) -> list[Point]:
+def points_of(outcome: StudyOutcome, runs: Runs) -> list[Point]:
     """The first cuts of the first runs that had any, each run again with the lr held there."""
     return [without for _, _, without in _trials(outcome, runs)]
 
 
-def cuts(run: Run) -> list[Cut]:
+def cuts(run: Run) -> list[ObservedCut]:
     """The cuts of a finished run, from the lr that its updates used."""
     history = run.history
     if history is None or len(history) < 2:
@@ -67,12 +67,12 @@ def cuts(run: Run) -> list[Cut]:
     found, factor = [], 1.0
     for number, step in enumerate(at, start=1):
         until = at[number] if number < len(at) else int(steps[-1])
-        found.append(Cut(number=number, step=step, until=until, factor_before=factor))
+        found.append(ObservedCut(number=number, step=step, until=until, factor_before=factor))
         factor = max(factor * ratio, floor)
     return found
 
 
-def _trials(outcome: Outcome, runs: Runs) -> Iterator[tuple[Run, Cut, Point]]:
+def _trials(outcome: StudyOutcome, runs: Runs) -> Iterator[tuple[Run, ObservedCut, Point]]:
     """(run, cut, the run without that cut) of the cuts that are tried."""
     guide = outcome.study.guide
     assert guide is not None
@@ -91,11 +91,11 @@ def _trials(outcome: Outcome, runs: Runs) -> Iterator[tuple[Run, Cut, Point]]:
             yield run, cut, replace(point, folder=folder, overrides=held)
 
 
-def _finals(outcome: Outcome) -> Sequence[Point]:
+def _finals(outcome: StudyOutcome) -> Sequence[Point]:
     return outcome.full.final.get(PLATEAU, ()) if PLATEAU in outcome.study.strategies else ()
 
 
-def judge(outcome: Outcome, runs: Runs) -> ClaimVerdict:
+def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
     """The gain of each cut by its end, averaged per seed and held against 0."""
     guide = outcome.study.guide
     assert guide is not None
@@ -179,7 +179,7 @@ def _same_until(run: Run, other: Run, step: int) -> bool:
     return len(before) > 0 and np.array_equal(before, also, equal_nan=True)
 
 
-def _try(run: Run, other: Run, cut: Cut, chance: float) -> Tried:
+def _try(run: Run, other: Run, cut: ObservedCut, chance: float) -> Tried:
     accuracy, loss = _at(run, cut.until)
     accuracy_without, loss_without = _at(other, cut.until)
     if np.isnan(accuracy_without):  # it diverged on the way
@@ -201,7 +201,7 @@ def _at(run: Run, step: int) -> tuple[float, float]:
     return float(rows["val_accuracy"].iloc[0]), float(rows["val_loss"].iloc[0])
 
 
-def _how_often(fired: Mapping[int, Sequence[Cut]]) -> str:
+def _how_often(fired: Mapping[int, Sequence[ObservedCut]]) -> str:
     counts = [len(found) for found in fired.values()]
     some = sum(count > 0 for count in counts)
     return (
@@ -232,7 +232,7 @@ def _gain(test: Test, num_tried: int, unlike: int) -> str:
 
 
 def _table(
-    fired: Mapping[int, Sequence[Cut]], tried: Sequence[Tried], finals: Sequence[Run]
+    fired: Mapping[int, Sequence[ObservedCut]], tried: Sequence[Tried], finals: Sequence[Run]
 ) -> Table:
     lengths = {run.seed: run.result["steps"] for run in finals}
     rows = []

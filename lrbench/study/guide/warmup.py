@@ -18,7 +18,7 @@ from lrbench.study import settings
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import ClaimVerdict, Test, by_seed, listed, override, paired
 from lrbench.study.guide.larger import next_larger
-from lrbench.study.records import Outcome, Point
+from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
 from lrbench.study.settings import Guide
 
@@ -39,12 +39,12 @@ class Cell:
     warm: tuple[Point, ...]
 
 
-def points_of(outcome: Outcome, runs: Runs) -> list[Point]:
+def points_of(outcome: StudyOutcome, runs: Runs) -> list[Point]:
     """Every network × peak lr × seed, with warmup and without."""
     return [point for cell in cells(outcome, runs) for point in (*cell.without, *cell.warm)]
 
 
-def vehicle(outcome: Outcome, runs: Runs) -> str | None:
+def vehicle(outcome: StudyOutcome, runs: Runs) -> str | None:
     """The strategy that is run: cosine, else the best on validation of those without a warmup."""
     stage = outcome.full
     if stage.final.get(COSINE) and COSINE in outcome.study.strategies:
@@ -73,7 +73,7 @@ def models(guide: Guide, choices: Mapping[str, str], overrides: Sequence[str]) -
     return (own,) if larger is None else (own, larger)
 
 
-def cells(outcome: Outcome, runs: Runs) -> list[Cell]:
+def cells(outcome: StudyOutcome, runs: Runs) -> list[Cell]:
     """What to run; nothing where no strategy is without a warmup of its own."""
     guide, stage = outcome.study.guide, outcome.full
     assert guide is not None
@@ -112,7 +112,7 @@ def cells(outcome: Outcome, runs: Runs) -> list[Cell]:
     return found
 
 
-def judge(outcome: Outcome, runs: Runs) -> ClaimVerdict:
+def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
     """Compare the largest gradient norms with and without warmup, and over the networks."""
     found = cells(outcome, runs)
     if not found:
@@ -207,7 +207,7 @@ def _by_size(found: Sequence[Cell], runs: Runs) -> list[str]:
     return sorted(sizes, key=lambda model: sizes[model])
 
 
-def _steadies(outcome: Outcome, runs: Runs, found: Sequence[Cell], test: Test) -> str:
+def _steadies(outcome: StudyOutcome, runs: Runs, found: Sequence[Cell], test: Test) -> str:
     guide = outcome.study.guide
     assert guide is not None
     factors = listed([f"{factor:g}" for factor in guide.warmup_lr_factors])
@@ -264,7 +264,7 @@ def _side(cell: Cell, side: str, runs: Runs) -> list[Run]:
     return list(by_seed(cell.without if side == "without" else cell.warm, runs).values())
 
 
-def _table(outcome: Outcome, found: Sequence[Cell], runs: Runs) -> Table:
+def _table(outcome: StudyOutcome, found: Sequence[Cell], runs: Runs) -> Table:
     rows = []
     for cell in found:
         sides = [_side(cell, side, runs) for side in ("without", "with")]

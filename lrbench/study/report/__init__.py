@@ -19,7 +19,7 @@ from lrbench.compare.verdict import verdict
 from lrbench.draw.figure import Picture, keep
 from lrbench.study import guide
 from lrbench.study.guide import ClaimVerdict, claim
-from lrbench.study.records import Outcome, Point, Stage
+from lrbench.study.records import Point, Stage, StudyOutcome
 from lrbench.study.report import pictures, tables, tracks
 from lrbench.study.report.ranks import ranks
 from lrbench.study.report.recommendation import Recommendation, recommend
@@ -74,7 +74,7 @@ class Report:
         show(self, console)
 
 
-def write(outcome: Outcome, missing: Mapping[Path, str]) -> Report:
+def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
     """Write report.html, report.md, the CSVs and the pictures into the study's folder.
 
     Args:
@@ -136,11 +136,11 @@ def write(outcome: Outcome, missing: Mapping[Path, str]) -> Report:
     return report
 
 
-def _largest_first(outcome: Outcome) -> list[Stage]:
+def _largest_first(outcome: StudyOutcome) -> list[Stage]:
     return sorted(outcome.stages, key=lambda stage: -stage.share)
 
 
-def _grid(outcome: Outcome, stage: Stage) -> Iterator[str]:
+def _grid(outcome: StudyOutcome, stage: Stage) -> Iterator[str]:
     budget = f"{stage.length}: " if len(outcome.stages) > 1 else ""
     if stage.grid:
         lrs = ", ".join(f"{lr:g}" for lr in stage.grid)
@@ -150,7 +150,7 @@ def _grid(outcome: Outcome, stage: Stage) -> Iterator[str]:
         yield f"{budget}{words}"
 
 
-def _analyses(outcome: Outcome, runs: Runs, kind: str) -> dict[float, Analysis]:
+def _analyses(outcome: StudyOutcome, runs: Runs, kind: str) -> dict[float, Analysis]:
     """By budget, where there is any finished run."""
     found = {}
     for stage in outcome.stages:
@@ -175,7 +175,7 @@ def _section(analysis: Analysis, folder: Path, prefix: str | None) -> Section:
 
 
 def _untuned_tables(
-    outcome: Outcome, changed: Sequence[tracks.Gain], untuned: Analysis | None
+    outcome: StudyOutcome, changed: Sequence[tracks.Gain], untuned: Analysis | None
 ) -> tuple[Table, ...]:
     if untuned is None:
         return ()
@@ -184,7 +184,10 @@ def _untuned_tables(
 
 
 def _missing(
-    outcome: Outcome, missing: Mapping[Path, str], points: Sequence[Point], own: Sequence[Point]
+    outcome: StudyOutcome,
+    missing: Mapping[Path, str],
+    points: Sequence[Point],
+    own: Sequence[Point],
 ) -> tuple[Problem, ...]:
     """What `missing` says, and the runs that should be there and are not."""
     told = dict(missing)
@@ -204,7 +207,7 @@ def _notes(found: Found, analyses: Sequence[Analysis]) -> tuple[Problem, ...]:
 
 def _write_files(
     report: Report,
-    outcome: Outcome,
+    outcome: StudyOutcome,
     untold: Sequence[Section],
     own: Sequence[Point],
     runs: Runs,
@@ -237,7 +240,7 @@ def _claims(verdicts: Sequence[ClaimVerdict]) -> pd.DataFrame:
     )
 
 
-def _guide_runs(outcome: Outcome, own: Sequence[Point], runs: Runs) -> pd.DataFrame:
+def _guide_runs(outcome: StudyOutcome, own: Sequence[Point], runs: Runs) -> pd.DataFrame:
     """One row per finished run of the guide's and of its references."""
     references = [p for n in outcome.study.references for p in outcome.full.final.get(n, ())]
     keys = (

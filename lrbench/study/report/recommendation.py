@@ -19,7 +19,7 @@ from lrbench.compare.report import count
 from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, seeds_to_resolve, smallest_p
 from lrbench.compare.verdict import MANY_SEEDS, p_value, percent, points, span
 from lrbench.study.guide.claim import by_seed, listed
-from lrbench.study.records import Outcome, Setting
+from lrbench.study.records import Setting, StudyOutcome
 from lrbench.study.report.tuning import common_range, lr_trials, shortfall_noise, shortfalls
 from lrbench.study.runs import Runs
 
@@ -49,7 +49,7 @@ class Recommendation:
     command: str
 
 
-def recommend(outcome: Outcome, tuned: Analysis, runs: Runs) -> Recommendation:
+def recommend(outcome: StudyOutcome, tuned: Analysis, runs: Runs) -> Recommendation:
     """What `tuned`, the runs on fresh seeds at the largest budget, recommend.
 
     Args:
@@ -83,7 +83,7 @@ def recommend(outcome: Outcome, tuned: Analysis, runs: Runs) -> Recommendation:
     )
 
 
-def command(outcome: Outcome, strategy: str, setting: Setting) -> str:
+def command(outcome: StudyOutcome, strategy: str, setting: Setting) -> str:
     """The command of one run of `strategy` at `setting`."""
     own = {f"scheduler.{key}": value for key, value in setting.knobs.items()}
     words = [
@@ -149,7 +149,7 @@ def _at(setting: Setting) -> str:
 
 
 def _sentences(
-    outcome: Outcome,
+    outcome: StudyOutcome,
     tuned: Analysis,
     name: str,
     level: Sequence[str],
@@ -198,7 +198,7 @@ def _evidence(pair: Mapping[str, Any]) -> str:
 
 
 def _level_sentences(
-    outcome: Outcome,
+    outcome: StudyOutcome,
     tuned: Analysis,
     name: str,
     level: Sequence[str],
@@ -233,7 +233,7 @@ def _level_sentences(
 
 
 def _why(
-    outcome: Outcome,
+    outcome: StudyOutcome,
     name: str,
     level: Sequence[str],
     areas: Mapping[str, float],
@@ -265,7 +265,7 @@ def _why(
     )
 
 
-def _next_steps(outcome: Outcome, tuned: Analysis, name: str, sure: bool) -> Iterator[str]:
+def _next_steps(outcome: StudyOutcome, tuned: Analysis, name: str, sure: bool) -> Iterator[str]:
     edges = [n for n in outcome.study.strategies if _edge(outcome, n)]
     if edges:
         told = listed([f"{n} ({_edge(outcome, n)})" for n in edges])
@@ -277,14 +277,14 @@ def _next_steps(outcome: Outcome, tuned: Analysis, name: str, sure: bool) -> Ite
         yield f"a lower peak lr or a warmup, for {diverged} of {name}'s final runs diverged"
 
 
-def _untried(outcome: Outcome) -> Iterator[str]:
+def _untried(outcome: StudyOutcome) -> Iterator[str]:
     if len(outcome.study.budgets) == 1:
         yield "whether this holds when time is shorter: study.budgets=[10%,30%,100%]"
     if not outcome.study.knob_trials:
         yield "the schedules' own knobs: study.knob_trials=2"
 
 
-def _edge(outcome: Outcome, name: str) -> str:
+def _edge(outcome: StudyOutcome, name: str) -> str:
     """``best at the highest`` or ``... lowest`` where the chosen lr is one, else nothing."""
     lrs = [trial.setting.lr for trial in lr_trials(outcome.full.trials[name])]
     chosen = outcome.full.chosen[name].lr
@@ -326,7 +326,7 @@ def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
         )
 
 
-def _references(outcome: Outcome, tuned: Analysis, runs: Runs) -> Iterator[str]:
+def _references(outcome: StudyOutcome, tuned: Analysis, runs: Runs) -> Iterator[str]:
     """A reference of the guide whose mean is above every strategy's is worth a place."""
     limit = tuned.summary["mean_score"].max()
     means = {}

@@ -12,11 +12,11 @@ from lrbench.compare.statistics import fewest_pairs
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.compare.verdict import percent, points
 from lrbench.study.guide import ClaimVerdict
-from lrbench.study.records import Outcome, Stage
+from lrbench.study.records import Stage, StudyOutcome
 from lrbench.study.report.tuning import common_range, shortfalls
 
 
-def tuning(outcome: Outcome, stage: Stage, noise: float) -> Table:
+def tuning(outcome: StudyOutcome, stage: Stage, noise: float) -> Table:
     """One row per strategy and reference: what was chosen, and how much the choice matters.
 
     Args:

@@ -15,17 +15,17 @@ from lrbench.compare.tables import NOTHING, Table
 from lrbench.compare.verdict import p_value, percent, points, span
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import Test
-from lrbench.study.records import Outcome, Point, Setting, Stage
+from lrbench.study.records import Point, Setting, Stage, StudyOutcome
 from lrbench.study.runs import Runs
 
 
-def settings(outcome: Outcome) -> Settings:
+def settings(outcome: StudyOutcome) -> Settings:
     """How a study's runs are compared."""
     return Settings(metric="test_accuracy", margin=outcome.study.margin / 100, vary=(LR,))
 
 
 def track(
-    outcome: Outcome,
+    outcome: StudyOutcome,
     stage: Stage,
     own: Mapping[str, Sequence[Point]],
     runs: Runs,
@@ -59,7 +59,7 @@ class Gain:
     test: Test | None
 
 
-def gains(outcome: Outcome, stage: Stage, tuned: Analysis, untuned: Analysis) -> list[Gain]:
+def gains(outcome: StudyOutcome, stage: Stage, tuned: Analysis, untuned: Analysis) -> list[Gain]:
     """What tuning brought each strategy, most first."""
     scores = [
         {name: own.set_index("seed")["score"] for name, own in a.chosen.groupby("strategy")}
