@@ -7,12 +7,16 @@ knows it, and what is not there is unknown: readers then claim less.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from lrbench.task.measure import WELL_KNOWN, Measure
+from lrbench.files.checksum import KEY, SealError, check_object
+from lrbench.files.reading import read_bytes
+from lrbench.task.measure import POINTS, WELL_KNOWN, Measure
 
 FORMAT = 2
 COMPLETED, DIVERGED = "completed", "diverged"
@@ -89,6 +93,31 @@ class RunResult:
         return self.values.get(metric)
 
 
+def read_result(path: Path) -> tuple[RunResult, bool]:
+    """The result.json at `path`, checked, and whether it carries a checksum of itself.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is not what was written, or no result, and why.
+    """
+    try:
+        content = json.loads(read_bytes(path))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8") from error
+    sealed = isinstance(content, dict) and KEY in content
+    if sealed:
+        try:
+            check_object(content)
+        except SealError as error:
+            raise ValueError(f"it is damaged: {error}") from error
+    try:
+        return parse_result(content), sealed
+    except OverflowError as error:
+        raise ValueError("it holds a number that is too large") from error
+
+
 _TEXTS, _NUMBERS, _OBJECTS = (str,), (int, float), (dict,)
 _OPTIONAL: dict[str, tuple[type, ...]] = {
     "best_val_step": (int,),
@@ -120,8 +149,9 @@ def parse_result(content: object) -> RunResult:
         if type(content.get(key)) is not kind:
             found = content.get(key, "missing")
             raise ValueError(f"{key}={found} must be {'a text' if kind is str else 'a number'}")
-    if content["steps"] < 0 or content["seed"] < 0:
-        raise ValueError(f"steps={content['steps']}, seed={content['seed']} must be 0 or more")
+    for key in ("steps", "seed"):
+        if not 0 <= content[key] < 2**63:
+            raise ValueError(f"{key}={content[key]} must be from 0 to 2^63 - 1")
     optional = {}
     for key, kinds in _OPTIONAL.items():
         value = content.get(key)
@@ -134,9 +164,14 @@ def parse_result(content: object) -> RunResult:
     measures = _measures(content.get("measures"), values)
     known = {measure.name for measure in measures}
     values = {key: value for key, value in values.items() if split_metric(key)[1] in known}
+    shares = {m.name: 100 / m.scale for m in measures if m.unit == POINTS and m.higher_is_better}
+    for key, value in values.items():
+        highest = shares.get(split_metric(key)[1], math.inf)
+        if highest < math.inf and not 0 <= value <= highest:
+            raise ValueError(f"{key}={value} must be from 0 to {highest:g}")
     if content["status"] == COMPLETED and not any(not key.startswith("train_") for key in values):
         raise ValueError("a completed run must have a measure, such as val_loss or test_accuracy")
-    used = {"format", "status", "strategy", "seed", "steps", "measures", *values, *_OPTIONAL}
+    used = {"format", "status", "strategy", "seed", "steps", "measures", KEY, *values, *_OPTIONAL}
     return RunResult(
         status=content["status"],
         strategy=content["strategy"],

@@ -39,6 +39,8 @@ class Measure:
             raise ValueError(f"name={self.name!r} of a measure must be letters, digits and _")
         if self.guess is not None and not math.isfinite(self.guess):
             raise ValueError(f"guess={self.guess} of {self.name} must be finite, or None")
+        if not self.unit.isprintable():
+            raise ValueError(f"unit={self.unit!r} of {self.name} must be printable")
         if not 0 < self.scale < math.inf:
             raise ValueError(f"scale={self.scale} of {self.name} must be above 0 and finite")
 
