@@ -54,6 +54,21 @@ class Measure:
         """The value that no other is worse than: minus or plus infinity."""
         return -self.sign * math.inf
 
+    @property
+    def label(self) -> str:
+        """The name as it stands in a sentence: ``bits per byte``."""
+        return self.name.replace("_", " ")
+
+    @property
+    def improves(self) -> str:
+        """What the value does as the model gets better: it ``rises`` or ``falls``."""
+        return "rises" if self.higher_is_better else "falls"
+
+    @property
+    def in_unit(self) -> str:
+        """The unit as it follows a column's name: ``, in points``; empty where there is none."""
+        return f", in {self.unit}" if self.unit else ""
+
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is better than `b`; not where either is NaN."""
         return self.sign * a > self.sign * b
