@@ -53,8 +53,8 @@ def test_the_default_job_needs_no_download_and_learns(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["test_accuracy"] >= 0.95
     assert result["status"] == "completed"
-    assert (result["scheduler"], result["seed"], result["steps"]) == ("onecycle", 0, 300)
-    assert result["images_per_second"] > 0
+    assert (result["strategy"], result["seed"], result["steps"]) == ("onecycle", 0, 300)
+    assert result["units_per_second"] > 0
     assert result["environment"]["torch"] == torch.__version__.partition("+")[0]
     rows = history(tmp_path / "run")
     assert np.float32(result["val_loss"]) == np.float32(rows[-1]["val_loss"])
@@ -68,7 +68,7 @@ def test_the_default_job_needs_no_download_and_learns(tmp_path: Path) -> None:
         "90 → ",
         "cpu (",
         "tensorboard --logdir run",
-        f"test accuracy {result['test_accuracy']:.2%}",
+        f"test accuracy {100 * result['test_accuracy']:.2f} %",
     ):
         assert said in out, said
     assert "\x1b" not in out  # no colours in a pipe
@@ -224,7 +224,7 @@ def test_a_signal_saves_and_the_resumed_run_is_bit_identical(
     assert len(events.Scalars("test/loss")) == 1
     results = [json.loads((f / "result.json").read_text()) for f in (whole, cut)]
     for result in results:
-        del result["seconds"], result["images_per_second"]  # and the sums that hold such times:
+        del result["seconds"], result["units_per_second"]  # and the sums that hold such times:
         del result["files"], result["checksum"]
     assert results[0] == results[1]
 

@@ -106,7 +106,7 @@ def _measure(group: Group, metric: str, chance: float) -> tuple[pd.DataFrame, li
             "val_score": result["val_accuracy"] if completed else chance,
         }
         for key in ("test_accuracy", "test_loss", "val_accuracy", "val_loss", "best_val_accuracy",
-                    "best_val_loss", "best_val_step", "seconds", "images_per_second"):  # fmt: skip
+                    "best_val_loss", "best_val_step", "seconds", "units_per_second"):  # fmt: skip
             value = result.get(key)
             row[key] = math.nan if value is None else value
         row |= phases(curve, total_steps) if curve else dict.fromkeys(PHASES, math.nan)
@@ -159,7 +159,7 @@ def _summary(chosen: pd.DataFrame, pairs: pd.DataFrame, targets: list[str]) -> p
         over = runs.set_index("seed")["late_gain"] - constant
         row |= _mean("late_gain_over_constant", over.dropna())
         row["seconds"] = completed["seconds"].median()
-        row["images_per_second"] = completed["images_per_second"].median()
+        row["units_per_second"] = completed["units_per_second"].median()
         rows.append(row)
     summary = pd.DataFrame(rows)
     summary["rank"] = summary["mean_score"].rank(ascending=False, method="min").astype(int)

@@ -281,9 +281,9 @@ def chance_accuracy(members: Sequence[Member]) -> tuple[float, str]:
     One over the number of classes: as result.json gives it, else from the first training loss,
     which is about ln(classes) for a network that knows nothing yet.
     """
-    recorded = {m.run.result.get("num_classes") for m in members}
-    if len(recorded) == 1 and type(classes := recorded.pop()) is int and classes > 0:
-        return 1 / classes, f"{classes} classes"
+    recorded = {m.run.result.get("measures", {}).get("accuracy", {}).get("guess") for m in members}
+    if len(recorded) == 1 and (guess := recorded.pop()):
+        return guess, f"{round(1 / guess)} classes"
     firsts = []
     for member in members:
         history = member.run.history

@@ -33,7 +33,7 @@ COLUMNS = (
 NEEDED = ("model", "dataset", "optimizer", "scheduler", "trainer", "seed")  # keys of a config
 NUMBERS = (
     "val_loss", "val_accuracy", "test_loss", "test_accuracy", "best_val_loss", "best_val_accuracy",
-    "best_val_step", "seconds", "images_per_second",
+    "best_val_step", "seconds", "units_per_second",
 )  # fmt: skip
 # libyaml's loader is ten times as fast as the one in Python.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -146,7 +146,7 @@ def _read_run(path: Path, name: str, found: Found) -> Run | None:
         path=path,
         name=name,
         status=result["status"],
-        scheduler=result["scheduler"],
+        scheduler=result["strategy"],
         seed=result["seed"],
         config={key: _hashable(value) for key, value in flatten(config).items()},
         choices=choices,
@@ -181,7 +181,7 @@ def _read_result(path: Path) -> dict[str, Any]:
         result = run_folder.read_result(path)
     except ValueError as error:
         raise _Unusable(f"result.json is damaged ({error}): set aside") from error
-    kinds = {"status": str, "scheduler": str, "seed": int}
+    kinds = {"status": str, "strategy": str, "seed": int}
     if result.get("status") in ("completed", "diverged"):
         kinds["steps"] = int
     for key, kind in kinds.items():

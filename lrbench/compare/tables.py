@@ -60,7 +60,7 @@ def results(analysis: Analysis, *, brief: bool = False) -> Table:
         columns.append((header, target == middle, lambda r, t=target: _reached(r, t, brief)))  # type: ignore[misc]
     columns += [
         ("seconds", False, lambda r: _plain(r["seconds"], 3)),
-        ("images/s", False, lambda r: _count(r["images_per_second"])),
+        ("images/s", False, lambda r: _count(r["units_per_second"])),
     ]
     # The verdict on each strategy: first on paper, last where a narrow terminal may wrap it.
     columns.insert(len(columns) if brief else 1, ("against the best", True, _mark))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from lrbench.record.display import Display
 from lrbench.record.recorder import Recorder
 from lrbench.run.run import assemble
 from lrbench.scheduler import Constant
+from lrbench.task import Measure
 from lrbench.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ class Parts:
 class _Recorder(Recorder):
     """Shows the tape what the loop records, and records what the tape makes of it."""
 
-    def __init__(self, folder: Path, display: Display, tape: Tape) -> None:
-        super().__init__(folder, position=None, next_step=1, display=display)
+    def __init__(
+        self, folder: Path, measures: Sequence[Measure], display: Display, tape: Tape
+    ) -> None:
+        super().__init__(folder, position=None, next_step=1, measures=measures, display=display)
         self._tape = tape
 
     def record(
@@ -94,10 +97,8 @@ def run_ramp(parts: Parts, settings: RangeTest, *, seed: int, folder: Path) -> R
     )
     tape = Tape(settings)
     with (
-        Display(
-            total_steps=settings.num_steps, start_step=0, batch_size=trainer.batch_size
-        ) as display,
-        _Recorder(folder, display, tape) as recorder,
+        Display(**loop.shown) as display,
+        _Recorder(folder, loop.measures, display, tape) as recorder,
         suppress(Diverged, Interrupted),
     ):
         loop.run(recorder=recorder, save=lambda _: None, stop=lambda: tape.done)

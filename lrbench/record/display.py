@@ -12,6 +12,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from lrbench.task import Measure
+
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.1  # of the bar
@@ -50,16 +52,25 @@ class Display:
     Args:
         total_steps: updates of the whole run.
         start_step: updates already taken when this process began.
-        batch_size: images per update.
+        units_per_step: what an update trains on, in the task's unit.
+        unit: ``images``, ``tokens``, ``rows``.
+        primary: the measure that the line shows of a validation.
         live: whether there may be a bar, where there is a terminal.
     """
 
     def __init__(
-        self, *, total_steps: int, start_step: int, batch_size: int, live: bool = True
+        self,
+        *,
+        total_steps: int,
+        start_step: int,
+        units_per_step: int,
+        unit: str,
+        primary: Measure,
+        live: bool = True,
     ) -> None:
         self._total = total_steps
         self._start = start_step
-        self._batch_size = batch_size
+        self._units_per_step, self._unit, self._primary = units_per_step, unit, primary
         self._began = time.perf_counter()
         self._last_shown = self._last_line = self._began
         self._values: dict[str, float] = {}
@@ -99,24 +110,26 @@ class Display:
         self._values.update({tag: value for tag, value in values.items() if value is not None})
         self.advance(step)
         now = time.perf_counter()
-        if self._bar.disable and ("val/loss" in values or now - self._last_line >= LINE_SECONDS):
+        evaluated = any(tag.startswith("val/") for tag in values)
+        if self._bar.disable and (evaluated or now - self._last_line >= LINE_SECONDS):
             self._last_line = now
             log.info("%*d/%d  %s", len(str(self._total)), step, self._total, self._line(step))
 
     def _line(self, step: int) -> str:
-        """Loss, lr, validation accuracy, images per second and the time left."""
+        """Loss, lr, the validation's primary measure, units per second and the time left."""
         values = self._values
         parts = []
         if "train/loss" in values:
             parts.append(f"loss {values['train/loss']:#.4g}")
         if "lr" in values:
             parts.append(f"lr {values['lr']:.3g}")
-        if "val/accuracy" in values:
-            parts.append(f"val {values['val/accuracy']:.2%}")
+        validation = values.get(f"val/{self._primary.name}")
+        if validation is not None:
+            parts.append(f"val {self._primary.value(validation)}")
         seconds = time.perf_counter() - self._began
         done = step - self._start
         if done > 0 and seconds > 0:
-            parts.append(f"{done * self._batch_size / seconds:,.0f} images/s")
+            parts.append(f"{done * self._units_per_step / seconds:,.0f} {self._unit}/s")
             parts.append(f"{clock((self._total - step) * seconds / done)} left")
         return "  ".join(parts)
 

@@ -3,7 +3,7 @@
 Four summaries, to be written once each into a run's own event file (not, as torch's
 ``add_hparams`` does, into a sub-run): `experiment`, `session_start` and `layout` when the run
 begins, `session_end` when it ends. The final metrics need no summary of their own: the table shows
-the last point of each tag of `METRICS`.
+the last point of each tag of `metrics`.
 
 TensorBoard's own helpers for this want TensorFlow or import half of it; its message types, used
 here, don't.
@@ -27,13 +27,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionStartInfo,
 )
 
-METRICS = ("test/accuracy", "test/loss", "val/accuracy", "val/loss")
+from lrbench.task import Measure
+
 FIRST = ("scheduler", "lr", "seed")  # columns to see at once
-CHARTS = {  # category: tags, a chart each
-    "Schedule": ("lr", "momentum"),
-    "Loss": ("train/loss", "val/loss"),
-    "Accuracy": ("train/accuracy", "val/accuracy"),
-}
 
 # As in tensorboard.plugins.hparams.metadata, whose import costs a quarter of a second.
 PLUGIN_NAME = "hparams"
@@ -68,7 +64,22 @@ def run_hparams(
     return found
 
 
-def experiment(hparams: Mapping[str, HParam]) -> Summary:
+def metrics(measures: Sequence[Measure]) -> list[str]:
+    """The tags whose last points the HParams table shows."""
+    return [f"{split}/{measure.name}" for split in ("test", "val") for measure in measures]
+
+
+def charts(measures: Sequence[Measure]) -> dict[str, tuple[str, ...]]:
+    """The Custom Scalars tab: each category's tags, a chart each."""
+    losses = sorted(measures, key=lambda measure: measure.name != "loss")  # the loss comes first
+    named = {m.name: m.name[:1].upper() + m.name[1:].replace("_", " ") for m in losses}
+    return {
+        "Schedule": ("lr", "momentum"),
+        **{title: (f"train/{name}", f"val/{name}") for name, title in named.items()},
+    }
+
+
+def experiment(hparams: Mapping[str, HParam], measures: Sequence[Measure]) -> Summary:
     """Names and types of the table's columns, and the metrics it shows.
 
     TensorBoard sorts columns by name and shows five; those said to differ, which are `FIRST` and
@@ -86,7 +97,8 @@ def experiment(hparams: Mapping[str, HParam]) -> Summary:
                     for name, value in hparams.items()
                 ],
                 metric_infos=[
-                    api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in METRICS
+                    api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag))
+                    for tag in metrics(measures)
                 ],
             )
         ),
@@ -115,8 +127,8 @@ def session_end(status: str, time_seconds: float) -> Summary:
     return _summary(SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
 
 
-def layout() -> Summary:
-    """The Custom Scalars tab: lr, losses and accuracies of all runs overlaid, a chart per tag."""
+def layout(measures: Sequence[Measure]) -> Summary:
+    """The Custom Scalars tab: lr and measures of all runs overlaid, a chart per tag."""
     content = layout_pb2.Layout(
         category=[
             layout_pb2.Category(
@@ -128,7 +140,7 @@ def layout() -> Summary:
                     for tag in tags
                 ],
             )
-            for title, tags in CHARTS.items()
+            for title, tags in charts(measures).items()
         ]
     )
     return Summary(

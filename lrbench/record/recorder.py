@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,20 +18,12 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 
 from lrbench.files.checksum import file_crc
+from lrbench.files.result import HISTORY_COLUMNS, history_columns
 from lrbench.record import tfrecord
 from lrbench.record.display import Display
+from lrbench.task import Measure
 
 FLUSH_SECONDS = 1.0  # at most so much later than the run does a watching TensorBoard see it
-HISTORY_TAGS = {
-    "lr": "lr",
-    "momentum": "momentum",
-    "train_loss": "train/loss",
-    "train_accuracy": "train/accuracy",
-    "val_loss": "val/loss",
-    "val_accuracy": "val/accuracy",
-}
-HISTORY_COLUMNS = ("step", "epoch", *HISTORY_TAGS, "seconds")
-
 
 Position = Mapping[str, Mapping[str, int]]  # per file: {"bytes": its size, "crc32": of them}
 
@@ -49,6 +41,7 @@ class Recorder:
             starts afresh and removes an earlier attempt's files.
         next_step: the first update that this recorder will see; tells a TensorBoard that is
             already watching to drop what it showed from there on.
+        measures: those that history.csv has columns for.
         display: where progress is shown.
 
     Raises:
@@ -61,9 +54,13 @@ class Recorder:
         *,
         position: Position | None,
         next_step: int,
+        measures: Sequence[Measure],
         display: Display,
     ) -> None:
         self._display = display
+        columns = history_columns(measures)
+        # train_loss is TensorBoard's train/loss.
+        self._tags = [name.replace("_", "/", 1) for name in columns[len(HISTORY_COLUMNS) :]]
         self._last_flush = time.monotonic()
         _cut_back(folder, position or {})
         former = {
@@ -72,7 +69,7 @@ class Recorder:
         history = folder / "history.csv"
         self._history = _Summed(history, *former.pop(history.name, (0, 0)))
         if self._history.num_bytes == 0:
-            self._write_line(HISTORY_COLUMNS)
+            self._write_line(columns)
         self._former = former  # the event files of earlier processes
         # Names sort by time: TensorBoard reads a folder's files in the order of their names.
         last = max((int(name.split(".")[3]) for name in former), default=0)
@@ -99,16 +96,18 @@ class Recorder:
         rounded = {tag: np.float32(v) for tag, v in values.items() if v is not None}
         summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in rounded.items()])
         self._write_event(Event(step=step, summary=summary))
-        cells = [str(rounded.get(tag, "")) for tag in HISTORY_TAGS.values()]
-        self._write_line([str(step), f"{epoch:.6g}", *cells, f"{seconds:.3f}"])
+        lr, momentum, *cells = (
+            str(rounded.get(tag, "")) for tag in ("lr", "momentum", *self._tags)
+        )
+        self._write_line([str(step), f"{epoch:.6g}", lr, momentum, f"{seconds:.3f}", *cells])
         if time.monotonic() - self._last_flush >= FLUSH_SECONDS:
             self.flush()
         self._display.update(step, values)
 
-    def record_test(self, step: int, loss: float, accuracy: float) -> None:
-        """Write the test result, which history.csv has no column for."""
-        values = {"test/loss": loss, "test/accuracy": accuracy}
-        summary = Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in values.items()])
+    def record_test(self, step: int, values: Mapping[str, float]) -> None:
+        """Write the test's `values` (measure to number), which history.csv has no columns for."""
+        points = [Summary.Value(tag=f"test/{m}", simple_value=v) for m, v in values.items()]
+        summary = Summary(value=points)
         self._write_event(Event(step=step, summary=summary))
 
     def add(self, summary: Summary) -> None:
@@ -196,7 +195,7 @@ class SilentRecorder(Recorder):
         self, step: int, epoch: float, seconds: float, values: Mapping[str, float | None]
     ) -> None: ...
 
-    def record_test(self, step: int, loss: float, accuracy: float) -> None: ...
+    def record_test(self, step: int, values: Mapping[str, float]) -> None: ...
 
     def add(self, summary: Summary) -> None: ...
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import platform
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lrbench
 from lrbench.config import flatten
+from lrbench.task import Measure
 from lrbench.trainer import distributed
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from lrbench.trainer.evaluate import Evaluation
     from lrbench.trainer.loop import Loop
-    from lrbench.trainer.state import State
 
 # What can change a run's numbers, its records or its comparison.
 PACKAGES = (
@@ -56,29 +56,38 @@ def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> I
         yield f"  resumed    after update {state.step:,}"
 
 
-def outcome(state: State, test: Evaluation | None, batch_size: int) -> dict[str, Any]:
+def outcome(loop: Loop, test: Evaluation | None) -> dict[str, Any]:
     """The numbers of result.json; those that a diverged run does not have are None.
 
-    The best validation is the one with the highest accuracy, among equals the lowest loss.
+    The best validation is the one with the best primary measure, among equals the lowest loss.
     """
-    evaluations = list(zip(state.val_accuracies, state.val_losses, state.val_steps, strict=True))
-    best = max(evaluations, key=lambda e: (e[0], -e[1]), default=(None, None, None))
+    state, (primary, *_) = loop.state, loop.measures
+    names = [measure.name for measure in loop.measures]
+    found = state.validations
+    evaluations = range(len(state.val_steps))
+    best = max(
+        evaluations,
+        key=lambda i: (primary.sign * found[primary.name][i], -found["loss"][i]),
+        default=None,
+    )
     norm = state.largest_grad_norm  # JSON has no infinity
-    last = evaluations[-1] if evaluations and test is not None else (None, None, None)
     return {
         "steps": state.step,
-        "val_loss": last[1],
-        "val_accuracy": last[0],
-        "test_loss": None if test is None else test.loss,
-        "test_accuracy": None if test is None else test.accuracy,
-        "best_val_loss": best[1],
-        "best_val_accuracy": best[0],
-        "best_val_step": best[2],
+        "measures": {measure.name: measure.as_json() for measure in loop.measures},
+        **{f"val_{m}": None if test is None else found[m][-1] for m in names},
+        **{f"test_{m}": None if test is None else test[m] for m in names},
+        **{f"best_val_{m}": None if best is None else found[m][best] for m in names},
+        "best_val_step": None if best is None else state.val_steps[best],
         "largest_grad_norm": norm if norm is not None and math.isfinite(norm) else None,
         "largest_grad_norm_step": state.largest_grad_norm_step,
         "seconds": round(state.seconds, 3),
-        "images_per_second": round(state.step * batch_size / max(state.train_seconds, 1e-9), 1),
+        "unit": loop.shown["unit"],
+        "units_per_second": _speed(state.step * loop.shown["units_per_step"], state.train_seconds),
     }
+
+
+def _speed(units: int, seconds: float) -> float | None:
+    return round(units / seconds, 1) if seconds > 0 else None
 
 
 def environment(device: torch.device, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,17 +114,20 @@ def environment(device: torch.device, config: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def summary(result: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def summary(result: Mapping[str, Any], measures: Sequence[Measure], folder: Path) -> Iterator[str]:
     """How the run ended, and how to look at it."""
     from lrbench.record.display import clock
 
-    yield (
-        f"done in {clock(result['seconds'])}: test accuracy {result['test_accuracy']:.2%}, "
-        f"test loss {result['test_loss']:.4f}, after {result['steps']:,} updates "
-        f"({result['images_per_second']:,.0f} images/s)"
+    primary = measures[0]
+    test = ", ".join(
+        f"test {measure.name} {measure.value(result[f'test_{measure.name}'])}"
+        for measure in measures
     )
+    speed = result["units_per_second"]
+    pace = "" if speed is None else f" ({speed:,.0f} {result['unit']}/s)"
+    yield f"done in {clock(result['seconds'])}: {test}, after {result['steps']:,} updates{pace}"
     yield (
-        f"best validation accuracy {result['best_val_accuracy']:.2%} "
+        f"best validation {primary.name} {primary.value(result[f'best_val_{primary.name}'])} "
         f"at update {result['best_val_step']:,}"
     )
     yield f"folder  {folder}"

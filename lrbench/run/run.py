@@ -19,6 +19,7 @@ from lrbench.config import Call, ConfigError, build, flatten, trust
 from lrbench.config.checks import nearest
 from lrbench.dataset import Dataset
 from lrbench.files import run_folder
+from lrbench.files.result import COMPLETED, DIVERGED, FORMAT
 from lrbench.model import Model
 from lrbench.optimizer import Optimizer
 from lrbench.run.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -113,7 +114,7 @@ def _run(
     if rerun not in (None, "failed"):
         raise ConfigError(f"rerun={rerun} must be null or failed")
     result = run_folder.finished(folder, config)
-    if result is not None and rerun == "failed" and result["status"] == "diverged":
+    if result is not None and rerun == "failed" and result["status"] == DIVERGED:
         run_folder.start_over(folder)
     elif result is not None:
         log.info("already done: %s (%s)", folder, result["status"])
@@ -260,25 +261,21 @@ def _train(
     diverged: Diverged | None = None
     with (
         StopRequest() as stop,
-        Display(
-            total_steps=loop.total_steps,
-            start_step=loop.state.step,
-            batch_size=parts.settings.batch_size,
-            live=not in_sweep,
-        ) as display,
+        Display(**loop.shown, live=not in_sweep) as display,
         Recorder(
             folder,
             position=checkpoint["files"] if checkpoint else None,
             next_step=loop.state.step + 1,
+            measures=loop.measures,
             display=display,
         ) as recorder,
     ):
         if checkpoint is None:
             swept = [override.partition("=")[0] for override in hydra.overrides.task]
             settings_shown = hparams.run_hparams(flatten(config), choices, swept)
-            recorder.add(hparams.experiment(settings_shown))
+            recorder.add(hparams.experiment(settings_shown, loop.measures))
             recorder.add(hparams.session_start(settings_shown, time.time()))
-            recorder.add(hparams.layout())
+            recorder.add(hparams.layout(loop.measures))
         try:
             test = loop.run(recorder=recorder, save=save, stop=distributed.agreed(stop))
         except Diverged as error:
@@ -290,17 +287,18 @@ def _train(
             again = shlex.join([f"resume={folder}", *trust.words()])
             log.info("resume with: python -m lrbench %s", again)
             raise Stopped(128 + signum) from None
-        status = "completed" if diverged is None else "diverged"
+        status = COMPLETED if diverged is None else DIVERGED
         recorder.add(hparams.session_end(status, time.time()))
         files = recorder.position()
     result = {
+        "format": FORMAT,
         "status": status,
         # A run that was made over on the way is no run of the plain strategy.
-        "scheduler": "+".join([choices.scheduler, *(r["policy"] for r in loop.state.resumes)]),
+        "strategy": "+".join([choices.scheduler, *(r["policy"] for r in loop.state.resumes)]),
         "seed": parts.seed,
-        "num_classes": loop.data.num_classes,
         "num_parameters": sum(p.numel() for p in loop.model.parameters()),
-        **outcome(loop.state, test, parts.settings.batch_size),
+        **outcome(loop, test),
+        "paired": True,  # by lrbench's addresses of randomness
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,
         "environment": {
@@ -313,7 +311,7 @@ def _train(
     }
     run_folder.write_result(folder, result)
     if diverged is None:
-        for line in summary(result, folder):
+        for line in summary(result, loop.measures, folder):
             log.info(line)
     if stop.signum is not None:  # too late for this run, but a sweep must not go on
         raise Stopped(128 + stop.signum)

@@ -28,6 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from lrbench.files import run_folder
+from lrbench.files.result import parse_result
 from lrbench.record.display import clock, say
 from lrbench.trainer import distributed
 
@@ -278,7 +279,8 @@ def _outcome(path: Path, newest: str) -> Outcome | None:
         return None if error is None else Outcome("failed", error)
     result = json.loads((path / run_folder.RESULT).read_text())
     if result["status"] == "completed":
-        accuracy, seconds = result["test_accuracy"], clock(result["seconds"])
-        return Outcome("completed", f"test accuracy {accuracy:.2%} in {seconds}")
+        primary = parse_result(result).measures[0]
+        text = primary.value(result[f"test_{primary.name}"])
+        return Outcome("completed", f"test {primary.name} {text} in {clock(result['seconds'])}")
     where = result["diverged_at"]
     return Outcome(result["status"], f"at update {where['step']}, lr {where['lr']:.4g}")

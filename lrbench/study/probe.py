@@ -97,10 +97,10 @@ def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> P
 
     with (
         tempfile.TemporaryDirectory() as name,
-        Display(
-            total_steps=loop.total_steps, start_step=0, batch_size=settings.batch_size, live=False
-        ) as display,
-        Recorder(Path(name), position=None, next_step=1, display=display) as recorder,
+        Display(**loop.shown, live=False) as display,
+        Recorder(
+            Path(name), position=None, next_step=1, measures=loop.measures, display=display
+        ) as recorder,
         suppress(Interrupted, Diverged),
     ):
         loop.run(recorder=recorder, save=_forget, stop=stop)

@@ -157,7 +157,9 @@ def rate(
     found = [results[point.folder] for point in done]
     completed = [result for result in found if result["status"] == "completed"]
     scores = [
-        result["val_accuracy"] if result["status"] == "completed" else 1 / result["num_classes"]
+        result["val_accuracy"]
+        if result["status"] == "completed"
+        else result["measures"]["accuracy"]["guess"]
         for result in found
     ]
     return Trial(
@@ -172,4 +174,5 @@ def rate(
 
 def _chance(results: Mapping[Path, Mapping[str, Any]]) -> float:
     """Accuracy of guessing; the network's classes are known from any result."""
-    return 1 / next(iter(results.values()))["num_classes"]
+    guess: float = next(iter(results.values()))["measures"]["accuracy"]["guess"]
+    return guess

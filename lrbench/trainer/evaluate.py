@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +14,7 @@ from torch import Tensor, nn
 IGNORED = -100  # the label that cross_entropy leaves out, torch's default
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean cross-entropy in nats (no label smoothing) and the share of images classed right."""
-
-    loss: float
-    accuracy: float
+Evaluation: TypeAlias = dict[str, float]  # each measure's value
 
 
 def evaluate(
@@ -67,10 +61,10 @@ def evaluate(
             rows = every_sum.tolist()  # the one wait for the device
     finally:
         model.train(was_training)
-    return Evaluation(
-        loss=_float32(math.fsum(row[0] for row in rows) / count),
-        accuracy=_float32(math.fsum(row[1] for row in rows) / count),
-    )
+    return {
+        "accuracy": _float32(math.fsum(row[1] for row in rows) / count),
+        "loss": _float32(math.fsum(row[0] for row in rows) / count),
+    }
 
 
 def _filled(images: Tensor, batch_size: int) -> Tensor:

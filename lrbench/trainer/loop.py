@@ -24,6 +24,7 @@ from lrbench.optimizer.schedule_free import (
 )
 from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Progress, Remembered, Scheduler
+from lrbench.task.classification import measures
 from lrbench.trainer import Trainer, distributed, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate
 from lrbench.trainer.state import State
@@ -120,6 +121,7 @@ class Loop:
             torch.compiler.reset()
         self.forward: Any = torch.compile(network) if self.compiled else network
         self._waiting: list[_Measured] = []  # still on the device
+        self.measures = measures(data.num_classes)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take up where the run that handed `checkpoint` to `save` left off, bit for bit."""
@@ -135,7 +137,11 @@ class Loop:
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         if self.scaler is not None:
             self.scaler.load_state_dict(self.state.loss_scale)
-        self._val = Remembered(self.state.val_losses), Remembered(self.state.val_steps)
+        self._remember_validations()
+
+    def _remember_validations(self) -> None:
+        losses = self.state.validations.get("loss", [])
+        self._val = Remembered(losses), Remembered(self.state.val_steps)
 
     def run(
         self,
@@ -183,9 +189,9 @@ class Loop:
         with evaluation_mode(self.optimizer):  # what is kept of a finished run is what was tested
             self._save()
         test = self._evaluate(self.data.test)
-        if not math.isfinite(test.loss):
-            raise Diverged(state.step, self._lr(), f"test loss is {test.loss}")
-        self.recorder.record_test(state.step, test.loss, test.accuracy)
+        if not math.isfinite(test["loss"]):
+            raise Diverged(state.step, self._lr(), f"test loss is {test['loss']}")
+        self.recorder.record_test(state.step, test)
         return test
 
     def _update(self, images: Tensor, labels: Tensor) -> None:
@@ -297,17 +303,17 @@ class Loop:
         lr, momentum = current(self.optimizer)
         values = {"lr": lr, "momentum": momentum, **state.pending(self.settings.batch_size)}
         if validation is not None:
-            values |= {"val/loss": validation.loss, "val/accuracy": validation.accuracy}
+            values |= {f"val/{name}": value for name, value in validation.items()}
         self.recorder.record(state.step, state.step / self.steps_per_epoch, state.seconds, values)
         reported = state.recorded_step
         state.mark_recorded()
         if validation is not None:
-            if not math.isfinite(validation.loss):
-                raise Diverged(state.step, lr, f"validation loss is {validation.loss}")
+            if not math.isfinite(validation["loss"]):
+                raise Diverged(state.step, lr, f"validation loss is {validation['loss']}")
             state.val_steps.append(state.step)
-            state.val_losses.append(validation.loss)
-            state.val_accuracies.append(validation.accuracy)
-            self._val = Remembered(state.val_losses), Remembered(state.val_steps)
+            for name, value in validation.items():
+                state.validations.setdefault(name, []).append(value)
+            self._remember_validations()
         for change in self.scheduler.changes(self.progress(state.step)):
             if reported < change.step <= state.step:
                 log.info("update %d: %s", change.step, change.reason)
@@ -382,6 +388,17 @@ class Loop:
             "channels_last" if self.settings.channels_last else "channels_first",
             "compiled" if self.compiled else "eager",
         ]
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What `lrbench.record.display.Display` must know of the run."""
+        return {
+            "total_steps": self.total_steps,
+            "start_step": self.state.step,
+            "units_per_step": self.settings.batch_size,
+            "unit": "images",
+            "primary": self.measures[0],
+        }
 
     def progress(self, step: int) -> Progress:
         """The schedule's view of the run after `step` updates."""

@@ -14,8 +14,7 @@ class State:
     step: int = 0  # updates taken
     recorded_step: int = 0  # the last one in the history
     val_steps: list[int] = field(default_factory=list)
-    val_losses: list[float] = field(default_factory=list)
-    val_accuracies: list[float] = field(default_factory=list)
+    validations: dict[str, list[float]] = field(default_factory=dict)  # by measure, of each step
     pending_losses: list[float] = field(default_factory=list)  # of the updates since recorded_step
     pending_right: list[int] = field(default_factory=list)  # images classed right in each
     pending_grad_norm: float | None = None  # the largest since recorded_step; inf: not finite

@@ -129,8 +129,10 @@ def train(loop: Loop, warm_up: int = 0) -> float:
     loop.optimizer.register_step_post_hook(see)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Display(total_steps=loop.total_steps, start_step=0, batch_size=1, live=False) as display,
-        Recorder(Path(folder), position=None, next_step=1, display=display) as recorder,
+        Display(**loop.shown, live=False) as display,
+        Recorder(
+            Path(folder), position=None, next_step=1, measures=loop.measures, display=display
+        ) as recorder,
     ):
         loop.run(recorder=recorder, save=lambda _: None, stop=lambda: False)
     return loop.state.train_seconds - uncounted

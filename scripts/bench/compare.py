@@ -78,10 +78,10 @@ def write_run(
     plain = {key: value for key, value in config.items() if key != "resume"}
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
     result = {
-        "status": "completed", "scheduler": strategy, "seed": seed, "steps": TOTAL_STEPS,
+        "status": "completed", "strategy": strategy, "seed": seed, "steps": TOTAL_STEPS,
         "val_loss": 0.15, "val_accuracy": accuracy, "test_loss": 0.16, "test_accuracy": accuracy,
         "best_val_loss": 0.15, "best_val_accuracy": accuracy, "best_val_step": TOTAL_STEPS,
-        "seconds": 100.0, "images_per_second": 9000.0,
+        "seconds": 100.0, "units_per_second": 9000.0,
         "environment": {"lrbench": "0.1.0", "device": "cpu"}, "fingerprint": digest,
     }  # fmt: skip
     (folder / "result.json").write_text(json.dumps(sealed_object(result), indent=2))

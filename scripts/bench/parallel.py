@@ -30,7 +30,7 @@ def sweep(*overrides: str) -> float:
         results = [json.loads(p.read_text()) for p in Path(folder).rglob("result.json")]
         assert len(results) == 20
         SPEEDS.setdefault(overrides, []).append(
-            statistics.median(r["images_per_second"] for r in results)
+            statistics.median(r["units_per_second"] for r in results)
         )
     return seconds
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from faults import Row, forks, processes, same_run
 
-TIMED = ("seconds", "images_per_second")  # columns of runs.csv
+TIMED = ("seconds", "units_per_second")  # columns of runs.csv
 
 
 def sweep(work: Path, count: int, seed: int) -> list[Row]:

@@ -11,6 +11,7 @@ import yaml
 from lrbench.compare.read import COLUMNS
 from lrbench.files import run_folder
 from lrbench.files.checksum import sealed_object, sealed_text
+from lrbench.task.classification import measures
 
 TARGETS = {"cosine": "Cosine", "onecycle": "OneCycle", "plateau": "Plateau"}
 STEPS = 100  # updates of a run
@@ -81,7 +82,7 @@ def write_run(
     done = diverged_at is None
     content = {
         "status": "completed" if done else "diverged",
-        "scheduler": scheduler,
+        "strategy": scheduler,
         "seed": seed,
         "steps": diverged_at or STEPS,
         "val_loss": 0.3 if done else None,
@@ -92,8 +93,8 @@ def write_run(
         "best_val_accuracy": val,
         "best_val_step": STEPS,
         "seconds": 2.0,
-        "images_per_second": 9000.0,
-        "num_classes": 10,
+        "units_per_second": 9000.0,
+        "measures": {m.name: m.as_json() for m in measures(10)},
         "environment": {"lrbench": "0.1.0", "device": "cpu"},
         "fingerprint": run_folder.fingerprint(
             {key: value for key, value in config.items() if key != "resume"}

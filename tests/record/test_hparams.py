@@ -15,6 +15,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from lrbench.record import hparams
+from lrbench.task.classification import measures
+
+MEASURES = measures(10)
 
 RUNS = {
     "cosine/seed=0": ("cosine", 0.1, 0, "completed", 0.9),
@@ -35,9 +38,9 @@ def write_run(folder: Path, name: str) -> None:
     if accuracy is not None:
         scalars.append(Summary(value=[Summary.Value(tag="test/accuracy", simple_value=accuracy)]))
     summaries = [
-        hparams.experiment(columns),
+        hparams.experiment(columns, MEASURES),
         hparams.session_start(columns, 1000.0),
-        hparams.layout(),
+        hparams.layout(MEASURES),
         *scalars,
         hparams.session_end(str(status), 1007.0),
     ]
@@ -79,7 +82,9 @@ def test_hparams_table_has_a_session_per_run(url: str) -> None:
     experiment = get(f"{url}data/plugin/hparams/experiment", {"experimentName": ""})
     names = [info["name"] for info in experiment["hparamInfos"]]
     assert names == ["lr", "scheduler", "seed", "length", "model"]  # what differs comes first
-    assert {info["name"]["tag"] for info in experiment["metricInfos"]} == set(hparams.METRICS)
+    assert {info["name"]["tag"] for info in experiment["metricInfos"]} == {
+        f"{split}/{name}" for split in ("test", "val") for name in ("accuracy", "loss")
+    }
     request = {
         "experimentName": "",
         "allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
@@ -143,5 +148,8 @@ def test_summaries_are_marked_as_tensorboards_own_helper_marks_them() -> None:
     assert value.tag == metadata.SESSION_END_INFO_TAG
     assert value.metadata == metadata.create_summary_metadata(data)
     assert value.tensor == metadata.NULL_TENSOR
-    tags = {hparams.experiment({}).value[0].tag, hparams.session_start({}, 0.0).value[0].tag}
+    tags = {
+        hparams.experiment({}, MEASURES).value[0].tag,
+        hparams.session_start({}, 0.0).value[0].tag,
+    }
     assert tags == {metadata.EXPERIMENT_TAG, metadata.SESSION_START_INFO_TAG}

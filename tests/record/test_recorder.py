@@ -10,12 +10,19 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lrbench.record.display import Display
-from lrbench.record.recorder import HISTORY_COLUMNS, HISTORY_TAGS, Position, Recorder
+from lrbench.record.recorder import Position, Recorder
+from lrbench.task.classification import measures
+
+MEASURES = measures(10)
 
 
 def new_recorder(folder: Path, position: Position | None = None, next_step: int = 1) -> Recorder:
-    display = Display(total_steps=100, start_step=0, batch_size=1)
-    return Recorder(folder, position=position, next_step=next_step, display=display)
+    display = Display(
+        total_steps=100, start_step=0, units_per_step=1, unit="images", primary=MEASURES[0]
+    )
+    return Recorder(
+        folder, position=position, next_step=next_step, measures=MEASURES, display=display
+    )
 
 
 def record(recorder: Recorder, step: int) -> None:
@@ -44,9 +51,13 @@ def test_every_number_equals_the_event_files(tmp_path: Path) -> None:
         for step in range(1, 21):
             record(recorder, step)
     rows = history(tmp_path)
-    assert tuple(rows[0]) == HISTORY_COLUMNS
+    assert tuple(rows[0]) == (
+        *("step", "epoch", "lr", "momentum", "seconds"),
+        *("train_accuracy", "train_loss", "val_accuracy", "val_loss"),
+    )
     scalars = events(tmp_path)
-    for column, tag in HISTORY_TAGS.items():
+    for column in ["lr", *list(rows[0])[5:]]:
+        tag = column.replace("_", "/")
         cells = [(int(r["step"]), np.float32(r[column])) for r in rows if r[column]]
         assert cells == [(s, np.float32(v)) for s, v in scalars.get(tag, [])]
     assert [r["momentum"] for r in rows] == [""] * 20
@@ -128,7 +139,7 @@ def test_a_flipped_bit_is_found_when_the_run_is_resumed(tmp_path: Path, kind: st
 def test_text_and_test_results_reach_tensorboard(tmp_path: Path) -> None:
     with new_recorder(tmp_path) as recorder:
         recorder.text("schedule", 3, "cut to 0.1")
-        recorder.record_test(20, 0.25, 0.875)
+        recorder.record_test(20, {"accuracy": 0.875, "loss": 0.25})
     accumulator = EventAccumulator(str(tmp_path))
     accumulator.Reload()
     (text,) = accumulator.Tensors("schedule")

@@ -100,7 +100,7 @@ def test_keep_holds_the_last_lr_of_the_schedule_as_first_laid_out(begun: Command
     assert resumes()[0]["step"] == 20
     assert resumes()[0]["policy"] == "keep"
     # so that a comparison does not take it for a run of the plain schedule
-    assert json.loads(Path("run/result.json").read_text())["scheduler"] == "cosine+keep"
+    assert json.loads(Path("run/result.json").read_text())["strategy"] == "cosine+keep"
 
 
 def test_rescale_lays_the_schedule_out_on_the_new_length(begun: Command) -> None:
@@ -175,7 +175,7 @@ def test_a_run_of_a_sweep_is_resumed_by_its_folder(command: Command) -> None:
     assert command(f"resume={folder}", LONGER, "resume_policy=cooldown") == ""
     assert len(factors(folder)) == 30
     result = json.loads(Path(folder, "result.json").read_text())
-    assert (result["scheduler"], result["steps"]) == ("cosine+cooldown", 30)
+    assert (result["strategy"], result["steps"]) == ("cosine+cooldown", 30)
 
 
 def test_a_making_over_that_a_kill_cut_in_two_is_completed(

@@ -25,6 +25,7 @@ from lrbench.config import CONF, build, flatten
 from lrbench.study import Study, guide
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
 from lrbench.study.runs import fresh
+from lrbench.task.classification import measures
 
 STEPS = 100  # updates of a run
 EVERY = 5  # updates from one evaluation to the next
@@ -106,7 +107,7 @@ def result_of(point: Point, truth: Truth) -> dict[str, Any]:
     model = keys(point).get("model", "resnet8")
     return {
         "status": "diverged" if truth.diverged else "completed",
-        "scheduler": point.strategy,
+        "strategy": point.strategy,
         "seed": point.seed,
         "steps": STEPS // 2 if truth.diverged else STEPS,
         "val_loss": None if truth.diverged else 2.3 - 2 * val,
@@ -119,8 +120,8 @@ def result_of(point: Point, truth: Truth) -> dict[str, Any]:
         "largest_grad_norm": truth.norm,
         "largest_grad_norm_step": None if truth.norm is None else 10,
         "seconds": 2.0,
-        "images_per_second": 9000.0,
-        "num_classes": 10,
+        "units_per_second": 9000.0,
+        "measures": {m.name: m.as_json() for m in measures(10)},
         "num_parameters": SIZES.get(model, 1),
         "environment": {"lrbench": "0.1.0", "device": "cpu"},
     }

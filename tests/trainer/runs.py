@@ -61,9 +61,11 @@ class Saved:
 
 def run(loop: Loop, folder: Path, saved: Saved, position: Position | None = None) -> Any:
     """Run `loop` with its records in `folder`."""
-    display = Display(total_steps=loop.total_steps, start_step=loop.state.step, batch_size=1)
+    display = Display(**loop.shown)
     step = loop.state.step + 1
-    with Recorder(folder, position=position, next_step=step, display=display) as recorder:
+    with Recorder(
+        folder, position=position, next_step=step, measures=loop.measures, display=display
+    ) as recorder:
         return loop.run(recorder=recorder, save=saved.save, stop=saved.stop)
 
 

@@ -49,7 +49,7 @@ def test_it_is_the_largest_since_the_last_record_before_clipping(tmp_path: Path,
     records = [0, 5, 7, 10, 14, 15, 20, 21, 25, 28, 30, 35, 36]
     largest = {b: max(norms[a:b]) for a, b in pairwise(records)}
     assert curve(tmp_path) == pytest.approx(largest, rel=1e-5)
-    result = outcome(loop.state, None, 64)
+    result = outcome(loop, None)
     assert result["largest_grad_norm"] == pytest.approx(max(norms), rel=1e-5)
     assert result["largest_grad_norm_step"] == 1 + norms.index(max(norms))
 
@@ -62,7 +62,7 @@ def test_recording_changes_nothing_and_off_is_off(tmp_path: Path) -> None:
     weights = off.model.state_dict()
     assert all(torch.equal(v, weights[name]) for name, v in on.model.state_dict().items())
     assert curve(tmp_path / "off") == {}
-    result = outcome(off.state, None, 64)
+    result = outcome(off, None)
     assert result["largest_grad_norm"] is result["largest_grad_norm_step"] is None
 
 
@@ -96,7 +96,7 @@ def test_one_that_is_not_finite_is_null_in_the_result(tmp_path: Path) -> None:
     loop = new_loop(*RECORD, "optimizer.lr=1e30")
     with pytest.raises(Diverged) as error:
         run(loop, tmp_path, Saved())
-    result = outcome(loop.state, None, 64)
+    result = outcome(loop, None)
     assert result["largest_grad_norm"] is None
     assert 1 < result["largest_grad_norm_step"] <= error.value.step
     assert curve(tmp_path)[error.value.step] == math.inf

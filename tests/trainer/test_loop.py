@@ -219,7 +219,7 @@ def test_bf16_trains_in_bf16_and_learns(tmp_path: Path) -> None:
     loop = new_loop("trainer.precision=bf16", "trainer.length=5 epochs")
     seen: set[torch.dtype] = set()
     loop.model.register_forward_hook(lambda _m, _i, out: seen.add(out.dtype))
-    assert run(loop, tmp_path / "a", Saved()).accuracy > 0.8
+    assert run(loop, tmp_path / "a", Saved())["accuracy"] > 0.8
     assert seen == {torch.bfloat16}
 
 
@@ -245,7 +245,7 @@ def test_compiled_training_agrees_with_eager(tmp_path: Path) -> None:
     assert (eager.compiled, compiled.compiled) == (False, True)
     a = run(eager, tmp_path / "a", Saved())
     b = run(compiled, tmp_path / "b", Saved())
-    assert b.loss == pytest.approx(a.loss, rel=1e-3)
+    assert b["loss"] == pytest.approx(a["loss"], rel=1e-3)
 
 
 def test_what_was_compiled_before_in_the_process_does_not_matter(
@@ -280,7 +280,7 @@ def test_a_plateau_reads_the_validation_losses_of_the_run(tmp_path: Path) -> Non
     loop = new_loop("scheduler=plateau", "trainer.eval_interval=3 steps", *changes)
     run(loop, tmp_path / "a", Saved())
     rows = history(tmp_path / "a")
-    assert [np.float32(loss) for loss in loop.state.val_losses] == [
+    assert [np.float32(loss) for loss in loop.state.validations["loss"]] == [
         np.float32(loss) for loss in numbers(rows, "val_loss")
     ]
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)

@@ -224,7 +224,7 @@ def main(folder: Path) -> None:
         for name, overrides in CASES.items():
             loop = double_loop(*overrides)
             test = train(loop, folder / name, Saved())
-            found["cases"][name] = (test, loop.state.val_losses, loop.model.state_dict())
+            found["cases"][name] = (test, loop.state.validations["loss"], loop.model.state_dict())
         some = loop.data.val
         one = EvalSplit(some._store, some._index[:1].numpy(), some._transform)
         found["one image"] = evaluate(
