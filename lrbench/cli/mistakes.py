@@ -10,22 +10,24 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lrbench.config.builder import flatten
+from lrbench.config import GROUPS, flatten
 from lrbench.config.checks import nearest
 
-LAUNCHERS = {  # and the extras that bring them
-    "joblib": "joblib",
-    "submitit_local": "submitit",
-    "submitit_slurm": "submitit",
-    "ray": "ray",
+PACKAGES = {  # what lrbench can do without, and the package that brings it
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+    "optuna": "optuna",
 }
 
 
+class Failure(Exception):
+    """The work of a command has come to no good end, and nothing in its words was wrong."""
+
+
 # What a user can cause and mend; anything else is a bug and keeps its traceback.
-MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError, BrokenExecutor)
-
-
-GROUPS = ("model", "dataset", "optimizer", "scheduler", "trainer", "experiment")
+MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError, BrokenExecutor, Failure)
 
 
 def explain(error: BaseException) -> str:
@@ -63,8 +65,8 @@ def _first_line(error: BaseException) -> str:
 
 def _missing_choice(asked: str, options: Sequence[str]) -> str:
     group, _, choice = asked.rpartition("/")
-    if group == "hydra/launcher" and choice in LAUNCHERS:
-        return f"{group}={choice} is not installed: pip install 'lrbench[{LAUNCHERS[choice]}]'"
+    if group == "hydra/launcher" and choice in PACKAGES:
+        return f"{group}={choice} is not installed: pip install {PACKAGES[choice]}"
     while group.count("/") and group.split("/")[0] in GROUPS:  # keras/cosine is of scheduler
         group, _, folder = group.rpartition("/")
         choice = f"{folder}/{choice}"

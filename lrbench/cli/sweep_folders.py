@@ -10,10 +10,26 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from lrbench.cli.mistakes import GROUPS
-from lrbench.config import ConfigError, trust
+from lrbench.cli.argv import Argv, Options, read_argv
+from lrbench.config import GROUPS, ConfigError
 from lrbench.files import run_folder
 
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+OPTIONS: Options = {  # of Hydra's, those that make sense here
+    spelling: (f"--{name}", takes)
+    for name, short, takes in (
+        ("multirun", "m", False),
+        ("run", "r", False),
+        ("cfg", "c", True),
+        ("package", "p", True),
+        ("info", "i", _INFO),
+        ("shell-completion", "sc", False),
+        ("resolve", "", False),
+        ("hydra-help", "", False),
+        ("version", "", False),
+    )
+    for spelling in (f"--{name}", *([f"-{short}"] if short else []))
+}
 STEERING = tuple(f"{key}=" for key in run_folder.STEERING)
 
 
@@ -21,6 +37,7 @@ def prepare(argv: Sequence[str]) -> list[str]:
     """Rewrite the arguments of ``python -m lrbench`` where Hydra alone does not know what is meant.
 
     - ``trust=MODULE`` is obeyed and taken out: no config file can say it.
+    - Options stand first, wherever they were: argparse takes overrides in one stretch only.
     - ``resume=FOLDER`` runs in FOLDER.
     - A sweep (``-m``) gets a folder named after the command, so that repeating the command finds
       it again, and in it one subfolder per job that names every swept key.
@@ -29,8 +46,9 @@ def prepare(argv: Sequence[str]) -> list[str]:
         ConfigError: FOLDER is no run folder.
         TrustError: MODULE is no name of a module.
     """
-    arguments = trust.take(argv)
-    plain = [a for a in arguments if "=" in a and not a.startswith("-")]
+    words = read_argv(argv, options=OPTIONS)
+    arguments = [*flags(words), *words.overrides]
+    plain = words.overrides
     resumed = [a.partition("=")[2].strip("'\"") for a in plain if a.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
         return _resume(arguments, plain, resumed[-1])
@@ -46,13 +64,15 @@ def prepare(argv: Sequence[str]) -> list[str]:
         added.append(f"hydra.sweep.dir={quoted(sweep_dir(overrides))}")
     if sweeps and set(swept) - {"scheduler", "seed"} and "hydra.sweep.subdir" not in given:
         added.append(f"hydra.sweep.subdir={quoted(sweep_subdir(swept))}")
-    return _insert(arguments, plain, added)
+    return [*arguments, *added]
 
 
-def _insert(arguments: list[str], plain: list[str], added: list[str]) -> list[str]:
-    """`arguments` with `added` beside its overrides: argparse takes them in one stretch only."""
-    at = arguments.index(plain[0]) if plain else len(arguments)
-    return [*arguments[:at], *added, *arguments[at:]]
+def flags(words: Argv) -> list[str]:
+    """The options of `words`, as Hydra reads them."""
+    found = ["--help"] if words.help else []
+    for name, value in words.options.items():
+        found += [name] if value is None else [name, value]
+    return found if words.config_dir is None else [*found, "--config-dir", str(words.config_dir)]
 
 
 def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
@@ -69,7 +89,7 @@ def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
     # The folder's own name may hold what Hydra's grammar takes for its own: seed=0.
     rest = [a for a in arguments if not a.startswith("resume=")]
     added = [*begun, f"resume={quoted(folder)}", f"hydra.run.dir={quoted(folder)}"]
-    return _insert(rest, [a for a in plain if a in rest], added)
+    return [*rest, *added]
 
 
 def quoted(text: str) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from lrbench.cli import shell
 from lrbench.compare import compare
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, as everywhere in lrbench."""
-        sys.exit(f"lrbench: {message} (--help shows how)")
+        sys.exit(f"lrbench.compare: {message} (--help shows how)")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,32 +69,28 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Compare; a mistake is one line on stderr and exit code 1."""
-    arguments = parser().parse_args(argv)
-    try:
-        comparison = compare(
-            arguments.dirs,
-            arguments.output,
-            metric=arguments.metric,
-            margin=arguments.margin / 100,
-            targets=tuple(arguments.targets.split(",")),
-            seed=arguments.seed,
-            chance=arguments.chance,
-            vary=tuple(arguments.vary),
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"lrbench: {' '.join(str(error).split())}")
-
+def _compare(words: list[str]) -> None:
+    arguments = parser().parse_args(words)
+    comparison = compare(
+        arguments.dirs,
+        arguments.output,
+        metric=arguments.metric,
+        margin=arguments.margin / 100,
+        targets=tuple(arguments.targets.split(",")),
+        seed=arguments.seed,
+        chance=arguments.chance,
+        vary=tuple(arguments.vary),
+    )
     from rich.console import Console
 
     from lrbench.compare.terminal import show
 
-    try:
-        show(comparison, Console(highlight=False))
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    show(comparison, Console(highlight=False))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    shell.run("lrbench.compare", _compare, argv)
 
 
 if __name__ == "__main__":

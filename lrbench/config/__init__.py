@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.config.checks import ConfigError, nearest, require, require_choice
 
+# The parts of a run, each a folder of conf/ with a file for each choice, and sets of them by name.
+PARTS = ("model", "dataset", "optimizer", "scheduler", "trainer")
+GROUPS = (*PARTS, "experiment")
+
 if TYPE_CHECKING:
     from lrbench.config.builder import CONF, Call, build, flatten, locate
     from lrbench.config.compose import load, search
 
 __all__ = [
     "CONF",
+    "GROUPS",
+    "PARTS",
     "Call",
     "ConfigError",
     "build",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -19,7 +18,7 @@ from omegaconf import DictConfig
 from rich import get_console
 from rich.console import Console
 
-from lrbench.cli import mistakes
+from lrbench.cli import shell
 from lrbench.cli.argv import Argv, read_argv
 from lrbench.config import CONF, ConfigError, build, search, trust
 from lrbench.files import run_folder
@@ -166,22 +165,16 @@ def help_text() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the test; a mistake is one line on stderr and exit code 1."""
+    """Run the command."""
     progress: Any = logging.getLogger("lrbench.record.display")  # a line now and then in a pipe
     progress.addHandler(ConsoleHandler())
     progress.setLevel(logging.INFO)
-    try:
-        words = read_argv(sys.argv[1:] if argv is None else argv)
-        if words.help:
-            print(help_text())
-            return
-        find_lr(words, get_console())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except mistakes.MISTAKES as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(f"lrbench.find_lr: {mistakes.explain(error)}")
+    shell.run(
+        "lrbench.find_lr",
+        lambda words: find_lr(read_argv(words, command="lrbench.find_lr"), get_console()),
+        argv,
+        help=help_text,
+    )
 
 
 if __name__ == "__main__":

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from lrbench.cli import mistakes
+from lrbench.cli import shell
 from lrbench.config import CONF, ConfigError
 from lrbench.draw import palette
 from lrbench.files import run_folder
@@ -159,20 +156,14 @@ def file_name(labels: Sequence[str]) -> str:
     return f"{name[:70]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
-def main() -> None:
-    """Run the preview; a mistake is one line on stderr and exit code 1."""
-    try:
-        arguments = parse(sys.argv[1:])
-        if arguments.help:
-            print(HELP)
-            return
-        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode gets "?"
-            sys.stdout.reconfigure(errors="replace")
-        preview(arguments, Console())
-    except mistakes.MISTAKES as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(f"lrbench.preview: {mistakes.explain(error)}")
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    shell.run(
+        "lrbench.preview",
+        lambda words: preview(parse(words), Console()),
+        argv,
+        help=lambda: HELP,
+    )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.cli.argv import Argv, read_argv
-from lrbench.cli.mistakes import GROUPS
-from lrbench.config import ConfigError
+from lrbench.config import GROUPS, ConfigError
 
 HELP = """\
 See learning-rate schedules before training: lr and momentum over updates and epochs.
@@ -68,7 +67,13 @@ def parse(argv: Sequence[str]) -> Arguments:
     """
     # Lists are taken as lists with or without -m.
     return _checked(
-        read_argv(argv, OWN_KEYS, config_keys=CONFIG_KEYS, ignored=("-m", "--multirun"))
+        read_argv(
+            argv,
+            OWN_KEYS,
+            command="lrbench.preview",
+            config_keys=CONFIG_KEYS,
+            ignored=("-m", "--multirun"),
+        )
     )
 
 

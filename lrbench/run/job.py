@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lrbench.cli import mistakes
+from lrbench.cli.shell import told
 from lrbench.config import ConfigError
 from lrbench.files import run_folder
 from lrbench.record import display
@@ -25,10 +25,7 @@ from lrbench.trainer import distributed
 log = logging.getLogger(__name__)
 
 
-_full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-
-
-MISTAKES = (*mistakes.MISTAKES, DivergedRun)
+MISTAKES = mistakes.MISTAKES
 
 
 def job(cfg: DictConfig) -> float | None:
@@ -92,8 +89,3 @@ def _failed(folder: Path, cfg: DictConfig, reason: str) -> float | None:
     if run_folder.last_error(folder) != reason:  # then the console must tell
         display.say(f"{folder}  failed  {reason}", "bold yellow")
     return None
-
-
-def told(error: BaseException) -> BaseException:
-    """What ends the process with one line, or with the traceback where that is asked for."""
-    return error if _full_error else SystemExit(f"lrbench: {mistakes.explain(error)}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from lrbench.cli.mistakes import Failure
 from lrbench.config import Call, ConfigError, build, flatten, trust
 from lrbench.config.checks import nearest
 from lrbench.dataset import Dataset
@@ -51,7 +52,7 @@ class Parts(NamedTuple):
     model: Model | Call
 
 
-class DivergedRun(Exception):
+class DivergedRun(Failure):
     """The run's loss left the finite numbers; its result says so."""
 
 

@@ -7,12 +7,10 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+from lrbench.cli.shell import Stopped as Stopped
+
 STOPS = (signal.SIGINT, signal.SIGTERM)
 PREEMPTIONS = (signal.SIGUSR1, signal.SIGUSR2)
-
-
-class Stopped(SystemExit):
-    """Stopped by a signal, nothing lost; exits with the shell's usual code."""
 
 
 def stop_now(signum: int, frame: FrameType | None) -> NoReturn:

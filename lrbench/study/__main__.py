@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
+from collections.abc import Sequence
 
 from rich import get_console
 
-from lrbench.cli import mistakes
+from lrbench.cli import shell
 from lrbench.files import run_folder
 from lrbench.record.display import say
 from lrbench.study.arguments import HELP, Arguments, parse
@@ -54,28 +54,20 @@ def study(arguments: Arguments) -> int:
         return len(launcher.missing)
 
 
-def main() -> None:
-    """Run the study; a mistake is one line on stderr and exit code 1."""
-    from lrbench.run.job import MISTAKES
-    from lrbench.run.signals import Stopped, unwind_on_sigterm
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    from lrbench.run.signals import unwind_on_sigterm
+
+    def work(words: list[str]) -> str | None:
+        distributed.require_one_process("a study")
+        failed = study(parse(words))
+        return f"{failed} of the study's runs failed" if failed else None
+
+    def interrupted() -> None:
+        say("interrupted: the same command goes on with what is missing", "bold yellow")
 
     unwind_on_sigterm()
-    try:
-        arguments = parse(sys.argv[1:])
-        if arguments.help:
-            print(HELP)
-            return
-        distributed.require_one_process("a study")
-        failed = study(arguments)
-    except (KeyboardInterrupt, Stopped) as stop:
-        say("interrupted: the same command goes on with what is missing", "bold yellow")
-        sys.exit(stop.code if isinstance(stop, Stopped) else 130)
-    except MISTAKES as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(f"lrbench.study: {mistakes.explain(error)}")
-    if failed:
-        sys.exit(f"lrbench.study: {failed} of the study's runs failed")
+    shell.run("lrbench.study", work, argv, help=lambda: HELP, interrupted=interrupted)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lrbench.cli.argv import read_argv
-from lrbench.cli.mistakes import GROUPS
-from lrbench.config import ConfigError
+from lrbench.config import GROUPS, ConfigError
 from lrbench.config.checks import require_choice
 
 HELP = """\
@@ -79,7 +78,9 @@ def parse(argv: Sequence[str]) -> Arguments:
     Raises:
         ConfigError, ValueError, HydraException: a mistake in it.
     """
-    read = read_argv(argv, OWN_KEYS, config_keys=(*GROUPS, "seed", "resume"))
+    read = read_argv(
+        argv, OWN_KEYS, command="lrbench.study", config_keys=(*GROUPS, "seed", "resume")
+    )
     own = {"study": "four_way", "tuner": "grid", "dry_run": "false", **read.own}
     if not own["study"]:
         raise ConfigError("study= needs a name: study=four_way")

@@ -17,8 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from lrbench.cli import sweep_folders
-from lrbench.cli.mistakes import GROUPS
-from lrbench.config import ConfigError, build, search
+from lrbench.config import GROUPS, ConfigError, build, search
 from lrbench.config.checks import nearest, require
 from lrbench.files import run_folder
 from lrbench.study.arguments import Arguments

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lrbench.cli.mistakes import PACKAGES
 from lrbench.config import ConfigError
 from lrbench.study.records import Setting, Trial
 from lrbench.study.settings import GRID_RATIO, Study
@@ -149,7 +150,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise ConfigError(
-            "tuner=optuna needs Optuna, which is not installed: pip install 'lrbench[optuna]'"
+            f"tuner=optuna needs Optuna, which is not installed: pip install {PACKAGES['optuna']}"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

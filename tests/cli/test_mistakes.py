@@ -74,7 +74,7 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     ("optimizer=sdg", "optimizer=sdg: no such optimizer; did you mean sgd? ("),
     ("trainer=fast", "trainer=fast: no such trainer (default)"),
     ("experiment=cifar10", "experiment=cifar10: no such experiment; did you mean cifar10_resnet"),
-    ("hydra/launcher=ray", "hydra/launcher=ray is not installed: pip install 'lrbench[ray]'"),
+    ("hydra/launcher=ray", "hydra/launcher=ray is not installed: pip install hydra-ray-launcher"),
     ("schedulr=onecycle", "schedulr: no such key; did you mean scheduler? ("),
     ("sed=1", "sed: no such key; did you mean seed? ("),
     ("optimizer.lrr=1", "optimizer.lrr: no such key; did you mean lr? ("),
@@ -88,15 +88,20 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     ("+foo=1", "foo=1 is not a key (model, dataset, optimizer, scheduler, trainer, seed)"),
     ("+trust=foo", "trust=foo counts on the command line alone, not in a file"),
     # the command line itself
-    ("onecycle", "onecycle cannot be understood: write key=value, with quotes around a value"),
-    ("scheduler", "scheduler cannot be understood: write key=value"),
+    ("onecycle", "onecycle is not an override: write key=value, for example"),
+    ("--foo", "--foo is not an option of lrbench; did you mean --info? (--help, --config-dir,"),
+    (("seed=1", "epochs"), "epochs is not an override: write key=value, for example"),
+    ("scheduler", "scheduler is not an override: write key=value"),
     ("seed=[1", "seed=[1 cannot be understood: "),
     ("resume=nowhere", "resume=nowhere is not a run folder: it has no .hydra/config.yaml"),
     ("resume_policy=rescale", "resume_policy=rescale needs a run to go on with: resume=FOLDER"),
     ("rerun=all", "rerun=all must be null or failed"),
     ("trust=a b", "trust=a b must be a module's name"),
     (("--config-dir", "nowhere"), "nowhere' not found"),
-    (("--config-name", "other"), "--config-name and --config-path are not for lrbench"),
+    (
+        ("--config-name", "other"),
+        "--config-name is not an option of lrbench; did you mean --config-dir?",
+    ),
     ("seed=1,2", "seed=1,2"),
     # the seed
     ("seed=abc", "seed=abc must be a whole number from 0 to 2^63 - 1"),
@@ -374,7 +379,7 @@ def test_hydra_full_error_shows_the_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lrbench.run.job._full_error", True)
+    monkeypatch.setattr("lrbench.cli.shell.full_error", True)
     monkeypatch.setattr(sys, "argv", ["lrbench", "optimizer.lr=-1", *NO_LOGGING])
     with pytest.raises(ValueError, match=r"optimizer\.lr=-1\.0 must be above 0"):
         program.main()

@@ -19,18 +19,16 @@ def option(arguments: list[str], name: str) -> str:
 
 
 def test_a_single_run_is_left_alone() -> None:
-    arguments = ["scheduler=onecycle", "trainer.length=5 epochs", "--cfg", "job"]
+    arguments = ["--cfg", "job", "scheduler=onecycle", "trainer.length=5 epochs"]
     assert prepare(arguments) == arguments
     assert prepare([]) == []
 
 
-def test_what_is_added_stands_beside_the_overrides() -> None:
-    """argparse takes overrides in one stretch only, before or after the options."""
-    arguments = prepare(["-m", "seed=1,2", "lr=0.1,0.2", "--cfg", "job"])
-    assert arguments[0] == "-m"
-    assert all("=" in a for a in arguments[1:-2])
-    assert arguments[-2:] == ["--cfg", "job"]
-    assert prepare(["-m"])[0] == "-m"
+def test_options_stand_before_the_overrides() -> None:
+    """argparse takes overrides in one stretch only."""
+    arguments = prepare(["seed=1,2", "-m", "lr=0.1,0.2", "-c", "job"])
+    assert arguments[:3] == ["--multirun", "--cfg", "job"]
+    assert all("=" in a for a in arguments[3:])
 
 
 def test_an_experiment_names_its_own_folder_until_more_is_asked_for() -> None:
@@ -79,7 +77,7 @@ def test_scheduler_and_seed_alone_are_what_the_config_names_anyway() -> None:
 
 
 def test_the_users_own_folders_win() -> None:
-    command = ["-m", "seed=1,2", "hydra.sweep.dir=mine", "hydra.sweep.subdir=${seed}"]
+    command = ["--multirun", "seed=1,2", "hydra.sweep.dir=mine", "hydra.sweep.subdir=${seed}"]
     assert prepare(command) == command
 
 
@@ -91,11 +89,8 @@ def test_resuming_runs_in_the_folder(tmp_path: Path) -> None:
     overrides = ["scheduler=onecycle", "seed=3"]
     run_folder.write_yaml(tmp_path / ".hydra" / "overrides.yaml", overrides)
     arguments = prepare([f"resume={tmp_path}", "seed=1", "resume_policy=keep"])
-    assert [a for a in arguments if not a.startswith(("resume=", "hydra."))] == [
-        "scheduler=onecycle",
-        "seed=1",
-        "resume_policy=keep",
-    ]
+    kept = {a for a in arguments if not a.startswith(("resume=", "hydra."))}
+    assert kept == {"scheduler=onecycle", "seed=1", "resume_policy=keep"}
     with pytest.raises(ConfigError, match="nowhere is not a run folder"):
         prepare(["resume=nowhere"])
 

@@ -348,10 +348,10 @@ def test_mistakes_are_one_line(
         main([argument.format(**names) for argument in arguments])
     line = caught.value.code  # a text: Python prints it on stderr and exits with 1
     assert isinstance(line, str)
-    assert line.startswith("lrbench: ")
+    assert line.startswith("lrbench.compare: ")
     assert "\n" not in line
     if message is not None:
-        assert line == f"lrbench: {message.format(**names)}"
+        assert line == f"lrbench.compare: {message.format(**names)}"
 
 
 def test_a_mistake_is_answered_before_anything_is_imported(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_mistake_is_answered_before_anything_is_imported(tmp_path: Path) -> No
     )
     assert (found.returncode, found.stdout) == (1, "[]\n")
     (line,) = found.stderr.splitlines()
-    assert line.startswith("lrbench: no runs in ")
+    assert line.startswith("lrbench.compare: no runs in ")
 
 
 def test_neither_torch_nor_the_training_code_is_imported(folder: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_help_tells_the_keys_and_their_numbers(capsys: pytest.CaptureFixture[str
         (["seed=0,1,2"], "seed=0,1,2: one value at a time; num_seeds=5 tests five seeds"),
         (["seed=-1"], "seed=-1 must be a whole number"),
         (["resume=some/run"], "resume=some/run is for python -m lrbench"),
-        (["-m"], "-m is not an option here"),
+        (["-m"], "-m is not an option of lrbench"),
         (["onecycle"], "onecycle is not an override: write key=value"),
         (["output=taken"], "output=taken holds something else than a range test"),
         (["lr_min=1e8", "lr_max=1e9"], "lr_min=1e+08: the loss diverged at lr "),

@@ -284,7 +284,7 @@ def test_the_folder_is_named_after_what_shapes_the_runs() -> None:
         (["tuner=gird"], "tuner=gird is not one of grid, optuna; did you mean grid?"),
         (["tunr=grid"], "tunr=grid: no such key; did you mean tuner?"),
         (["dry_run=maybe"], "dry_run=maybe is not one of true, false"),
-        (["-m"], "-m is not an option here"),
+        (["-m"], "-m is not an option of lrbench"),
         (["study=four_wy"], "study=four_wy: no such study; did you mean four_way?"),
         (["study.num_trial=3"], "study.num_trial: no such key; did you mean num_trials?"),
         (["study.strategies=[cosin]"], "scheduler=cosin: no such scheduler; did you mean cosine?"),

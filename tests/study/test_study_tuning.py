@@ -264,5 +264,5 @@ class TestOptuna:
 
     def test_without_optuna_the_remedy_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "optuna", None)
-        with pytest.raises(ConfigError, match=r"pip install 'lrbench\[optuna\]'"):
+        with pytest.raises(ConfigError, match=r"pip install optuna$"):
             self.tune(two(), Maker(peak_at()))
