@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lrbench.config import flatten
+from lrbench.config.plain_yaml import parse_scalar
 from lrbench.files.atomic import atomic_write, remove_scratch
 from lrbench.files.checksum import SealError, check_object, check_text, sealed_object, sealed_text
 
@@ -31,15 +33,35 @@ SWEEP = "multirun.yaml"  # which Hydra writes as a sweep begins
 STEERING = ("resume", "resume_policy", "rerun")  # keys that only steer the command
 
 
+_RESOLVER = re.compile(r"\$\{[\w.]+:.*\}")
+
+
 class FolderError(ValueError):
     """A run folder that this run must not touch, and why."""
 
 
-def plain_config(cfg: DictConfig) -> dict[str, Any]:
-    """What fixes a run's outcome: the resolved config less `STEERING`."""
-    container = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items() if key not in STEERING}
+def plain_config(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
+    """What a config says of a run: resolved, without `STEERING` and Hydra's own node.
+
+    A value that comes whole from a resolver, such as ``${oc.env:SEED}``, is a text that may spell
+    a number: it is that number.
+    """
+    content: Any = cfg
+    if isinstance(cfg, DictConfig):
+        shown = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        written = OmegaConf.to_container(shown, resolve=False)
+        content = _decoded(written, OmegaConf.to_container(shown, resolve=True))
+    skipped = (*STEERING, "hydra")
+    return {str(key): value for key, value in content.items() if key not in skipped}
+
+
+def _decoded(written: Any, resolved: Any) -> Any:
+    if isinstance(written, dict) and isinstance(resolved, dict):
+        return {key: _decoded(written.get(key), value) for key, value in resolved.items()}
+    if isinstance(written, list) and isinstance(resolved, list):
+        return [_decoded(w, r) for w, r in zip(written, resolved, strict=True)]
+    alone = isinstance(written, str) and _RESOLVER.fullmatch(written)
+    return parse_scalar(resolved) if alone and isinstance(resolved, str) else resolved
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

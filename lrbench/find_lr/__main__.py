@@ -20,7 +20,7 @@ from rich.console import Console
 
 from lrbench.cli import shell
 from lrbench.cli.argv import Argv, read_argv
-from lrbench.config import CONF, ConfigError, build, search, trust
+from lrbench.config import CONF, ConfigError, search, trust
 from lrbench.files import run_folder
 from lrbench.find_lr.advice import Advice, advise, caution
 from lrbench.find_lr.configured import Parts, run_ramp
@@ -30,7 +30,7 @@ from lrbench.find_lr.settings import RangeTest, from_config
 from lrbench.find_lr.tape import Ramp
 from lrbench.find_lr.terminal import line, show
 from lrbench.record.display import ConsoleHandler
-from lrbench.run.run import checked_seed
+from lrbench.run.parts import build_parts
 
 HELP = """\
 Find a learning rate: the range test of Smith (2015) on the run that the same words describe.
@@ -64,22 +64,26 @@ def find_lr(words: Argv, console: Console) -> None:
         raise ConfigError("a range test takes one process: start it without torchrun")
     cfg = compose_config(words)
     settings = from_config({name: cfg[name] for name in SETTINGS})
-    first = checked_seed(cfg.seed)
+    config = run_folder.plain_config(cfg)
+    built = build_parts({key: value for key, value in config.items() if key not in OWN_KEYS})
+    first, trainer = built.seed, built.settings
     seeds = range(first, first + settings.num_seeds)
     output = None if cfg.output is None else Path(cfg.output).expanduser()
     if output is not None:
         check_folder(output)
-    trainer = build(cfg.trainer, "trainer")
-    dataset = build(cfg.dataset, "dataset")
-    optimizer = build(cfg.optimizer, "optimizer")
-    model = build(cfg.model, "model")
 
     from lrbench.trainer import hardware  # imports torch, which takes seconds
 
     device = hardware.choose_device(trainer.device)
     hardware.set_up(trainer, device)
-    data = dataset.load(device, channels_last=trainer.channels_last)
-    parts = Parts(model=model, data=data, optimizer=optimizer, trainer=trainer, device=device)
+    data = built.dataset.load(device, channels_last=trainer.channels_last)
+    parts = Parts(
+        model=built.model,
+        data=data,
+        optimizer=built.optimizer,
+        trainer=trainer,
+        device=device,
+    )
     choices: Any = cfg.hydra.runtime.choices
     title = f"{choices.model} on {choices.dataset} with {choices.optimizer}"
     line(console, title, "bold")
@@ -97,7 +101,7 @@ def find_lr(words: Argv, console: Console) -> None:
             curves.append(run_ramp(parts, settings, seed=seed, folder=folder))
             line(console, describe(curves[-1]))
         findings = conclude(curves, settings)
-        advice = list(advise(findings, optimizer.algorithm.target))
+        advice = list(advise(findings, built.optimizer.algorithm.target))
         console.print()
         show(findings, advice, caution(settings), console)
         console.print()

@@ -9,13 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
-from lrbench.config import ConfigError, build
+from lrbench.config import ConfigError
 from lrbench.config.checks import require
 from lrbench.optimizer import Optimizer
 from lrbench.preview.arguments import Arguments
 from lrbench.preview.compose import Choice
 from lrbench.preview.downsample import thin
 from lrbench.preview.replay import History, Mark, first_difference
+from lrbench.run.parts import build_part
 from lrbench.scheduler import Progress, Scheduler, lint
 from lrbench.scheduler.base import Plan
 from lrbench.trainer import Trainer
@@ -108,11 +109,9 @@ def lay_out(choice: Choice, arguments: Arguments, history: History | None) -> Sc
             updates per epoch is not known.
     """
     cfg = choice.cfg
-    settings: Trainer = build(cfg.trainer, "trainer")
-    scheduler: Scheduler = build(cfg.scheduler, "scheduler")
-    if not isinstance(scheduler, Scheduler):
-        raise ConfigError(f"scheduler._target_={cfg.scheduler._target_} is not a Scheduler")
-    optimizer: Optimizer = build(cfg.optimizer, "optimizer")
+    settings: Trainer = build_part(cfg, "trainer")
+    scheduler: Scheduler = build_part(cfg, "scheduler")
+    optimizer: Optimizer = build_part(cfg, "optimizer")
     steps_per_epoch = find_steps_per_epoch(choice, settings, arguments, history)
     total_steps = settings.total_steps(steps_per_epoch)
     eval_every, _ = settings.intervals(total_steps, steps_per_epoch)
@@ -159,7 +158,7 @@ def find_steps_per_epoch(
         return arguments.steps_per_epoch
     num_train = arguments.num_train
     if num_train is None:
-        sizes = build(choice.cfg.dataset, "dataset").sizes()
+        sizes = build_part(choice.cfg, "dataset").sizes()
         if sizes is None:
             if history is not None:
                 return history.steps_per_epoch

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from lrbench.config import ConfigError, build
+from lrbench.config import ConfigError
 from lrbench.files import run_folder
+from lrbench.run.parts import build_part
 
 TOLERANCE = 1e-9  # relative; schedules that agree differ by rounding only
 
@@ -56,15 +57,15 @@ def read_history(folder: Path) -> History:
             raise ConfigError(f"history={folder} is not a run folder: it has no {needed.name}")
     steps, losses, steps_per_epoch = _evaluations(path)
     cfg = run_folder.recorded(folder, "config")
-    settings = build(cfg.trainer, "trainer")
+    settings = build_part(cfg, "trainer")
     # The epochs in the file are rounded to six digits; sizes, where known, are exact.
-    sizes = build(cfg.dataset, "dataset").sizes()
+    sizes = build_part(cfg, "dataset").sizes()
     if sizes is not None:
         steps_per_epoch = max(1, sizes.train // settings.batch_size)
     total_steps = settings.total_steps(steps_per_epoch)
-    scheduler = build(cfg.scheduler, "scheduler")
+    scheduler = build_part(cfg, "scheduler")
     factors = scheduler.factors(total_steps, steps_per_epoch, losses, steps)
-    base_lr = build(cfg.optimizer, "optimizer").lr
+    base_lr = build_part(cfg, "optimizer").lr
     return History(
         folder=folder,
         losses=losses,

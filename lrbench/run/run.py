@@ -11,19 +11,18 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from lrbench.cli.mistakes import Failure
-from lrbench.config import Call, ConfigError, build, flatten, trust
-from lrbench.config.checks import nearest
-from lrbench.dataset import Dataset
+from lrbench.config import Call, ConfigError, flatten, trust
 from lrbench.files import run_folder
 from lrbench.files.result import COMPLETED, DIVERGED, FORMAT
 from lrbench.model import Model
 from lrbench.optimizer import Optimizer
 from lrbench.run.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from lrbench.run.parts import Parts, build_parts
 from lrbench.run.report import environment, header, outcome, summary
 from lrbench.run.signals import Stopped, StopRequest
 from lrbench.scheduler import Scheduler, lint
@@ -37,19 +36,6 @@ if TYPE_CHECKING:
     from lrbench.trainer.loop import Loop
 
 log = logging.getLogger(__name__)
-
-KEYS = ("model", "dataset", "optimizer", "scheduler", "trainer", "seed")
-
-
-class Parts(NamedTuple):
-    """What a config describes, built as far as is possible without torch."""
-
-    seed: int
-    settings: Trainer
-    scheduler: Scheduler
-    dataset: Dataset
-    optimizer: Optimizer
-    model: Model | Call
 
 
 class DivergedRun(Failure):
@@ -109,7 +95,7 @@ def _run(
     cfg: DictConfig, folder: Path, hydra: DictConfig, rerun: str | None, in_sweep: bool
 ) -> dict[str, Any]:
     config = run_folder.plain_config(cfg)
-    parts = build_parts(cfg)
+    parts = build_parts(config)
     # Their names are texts of the command line too, which may not resolve.
     OmegaConf.to_container(hydra.runtime.choices, resolve=True)
     if rerun not in (None, "failed"):
@@ -132,27 +118,6 @@ def _run(
         raise distributed.ProcessLost(f"{error}{remedy}") from error
 
 
-def build_parts(cfg: DictConfig) -> Parts:
-    """The parts of the run that `cfg` describes.
-
-    Raises:
-        ConfigError: a key or a value is none that there can be.
-    """
-    for key, value in run_folder.plain_config(cfg).items():
-        if key == trust.KEY:
-            raise ConfigError(f"{key}={value} counts on the command line alone, not in a file")
-        if key not in KEYS:
-            raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
-    return Parts(
-        seed=checked_seed(cfg.seed),
-        settings=build(cfg.trainer, "trainer", Trainer),
-        scheduler=build(cfg.scheduler, "scheduler", Scheduler),
-        dataset=build(cfg.dataset, "dataset", Dataset),
-        optimizer=build(cfg.optimizer, "optimizer", Optimizer),
-        model=build(cfg.model, "model", (Model, Call)),
-    )
-
-
 @contextmanager
 def _assembled(
     parts: Parts | None, folder: Path, config: Mapping[str, Any]
@@ -165,9 +130,7 @@ def _assembled(
     from lrbench.trainer import hardware
 
     with distributed.together():
-        seed, settings, scheduler, dataset, optimizer, model = parts or build_parts(
-            OmegaConf.create(dict(config))
-        )
+        seed, settings, scheduler, dataset, optimizer, model = parts or build_parts(config)
         device = hardware.choose_device(settings.device)
         hardware.set_up(settings, device)
     data = distributed.in_turn(lambda: dataset.load(device, channels_last=settings.channels_last))
@@ -319,17 +282,6 @@ def _train(
     if diverged is not None:
         raise DivergedRun(f"diverged: {diverged}; recorded in {folder / run_folder.RESULT}")
     return result
-
-
-def checked_seed(seed: Any) -> int:
-    """`seed`, if it can be one.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    if type(seed) is not int or not 0 <= seed < 2**63:
-        raise ConfigError(f"seed={seed} must be a whole number from 0 to 2^63 - 1")
-    return seed
 
 
 def assemble(

@@ -20,6 +20,7 @@ from lrbench.cli import sweep_folders
 from lrbench.config import GROUPS, ConfigError, build, search
 from lrbench.config.checks import nearest, require
 from lrbench.files import run_folder
+from lrbench.run.parts import build_part
 from lrbench.study.arguments import Arguments
 from lrbench.study.records import Point, Setting
 from lrbench.study.settings import Study, scaled, share
@@ -133,7 +134,7 @@ def compose_study(arguments: Arguments) -> Iterator[StudyConfig]:
             for_hydra=tuple(for_hydra),
             folder=arguments.folder or Path(_folder(arguments, overrides, choices)),
             default_lr=_default_lr(cfg),
-            length=build(cfg.trainer, "trainer").length,
+            length=build_part(cfg, "trainer").length,
             choices=choices,
         )
         _check_schedulers(found)
@@ -178,7 +179,7 @@ def _check_schedulers(found: StudyConfig) -> None:
             ]
         for more in tried:
             try:
-                build(found.compose([*words, *more]).scheduler, "scheduler")
+                build_part(found.compose([*words, *more]), "scheduler")
             except ValueError as error:
                 raise ConfigError(f"{' '.join([name, *more])}: {error}") from error
 

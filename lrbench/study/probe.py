@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from lrbench.config import build
 from lrbench.record.display import Display
+from lrbench.run.parts import build_parts
 from lrbench.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> P
     Raises:
         ValueError, OSError: the run cannot be made.
     """
-    settings: Trainer = build(cfg.trainer, "trainer")
-    scheduler = build(cfg.scheduler, "scheduler")
-    dataset = build(cfg.dataset, "dataset")
-    optimizer_spec, model_spec = build(cfg.optimizer, "optimizer"), build(cfg.model, "model")
+    _, settings, scheduler, dataset, optimizer_spec, model_spec = build_parts(cfg)
 
     from lrbench.record.recorder import Recorder
     from lrbench.run.run import assemble

@@ -1,0 +1,81 @@
+"""From a run's config to the parts that it is assembled from, for every command alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig
+
+from lrbench.config import PARTS, Call, ConfigError, build, trust
+from lrbench.config.checks import nearest
+from lrbench.dataset import Dataset
+from lrbench.files import run_folder
+from lrbench.model import Model
+from lrbench.optimizer import Optimizer
+from lrbench.scheduler import Scheduler
+from lrbench.trainer import Trainer
+
+KEYS = (*PARTS, "seed")
+KINDS: Mapping[str, Any] = {
+    "model": (Model, Call),
+    "dataset": Dataset,
+    "optimizer": Optimizer,
+    "scheduler": Scheduler,
+    "trainer": Trainer,
+}
+
+
+class Parts(NamedTuple):
+    """What a config describes, built as far as is possible without torch."""
+
+    seed: int
+    settings: Trainer
+    scheduler: Scheduler
+    dataset: Dataset
+    optimizer: Optimizer
+    model: Model | Call
+
+
+def build_part(cfg: Mapping[str, Any] | DictConfig, group: str) -> Any:
+    """The object that the node `group` of the config describes, of the kind that it must be.
+
+    Raises:
+        ConfigError: there is no such node, or a key or a value in it is none that there can be.
+    """
+    if cfg.get(group) is None:
+        raise ConfigError(f"{group}: the config has none")
+    return build(cfg[group], group, KINDS[group])
+
+
+def build_parts(cfg: Mapping[str, Any] | DictConfig) -> Parts:
+    """The parts of the run that `cfg` describes.
+
+    Raises:
+        ConfigError: a key or a value is none that there can be.
+    """
+    config = run_folder.plain_config(cfg)
+    for key, value in config.items():
+        if key == trust.KEY:
+            raise ConfigError(f"{key}={value} counts on the command line alone, not in a file")
+        if key not in KEYS:
+            raise ConfigError(f"{key}={value} is not a key ({', '.join(KEYS)}){nearest(key, KEYS)}")
+    return Parts(
+        seed=checked_seed(config.get("seed")),
+        settings=build_part(config, "trainer"),
+        scheduler=build_part(config, "scheduler"),
+        dataset=build_part(config, "dataset"),
+        optimizer=build_part(config, "optimizer"),
+        model=build_part(config, "model"),
+    )
+
+
+def checked_seed(seed: Any) -> int:
+    """`seed`, if it can be one.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed={seed} must be a whole number from 0 to 2^63 - 1")
+    return seed
