@@ -63,7 +63,7 @@ def test_the_default_job_needs_no_download_and_learns(tmp_path: Path) -> None:
     for said in (
         "onecycle on digits",
         "resnet8, 75,002 parameters",
-        "1,294 training, 144 validation, 359 test images of 1×8×8, 10 classes",
+        "1,294 training, 144 validation, 359 test images of 1×8×8, 10 outputs",
         "15 epochs = 300 updates of 64 images, 20 per epoch",
         "90 → ",
         "cpu (",

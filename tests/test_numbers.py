@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from lrbench.config import CONF, ConfigError, trust
 from lrbench.dataset import Augment, Dataset, DatasetError, Images
 from lrbench.model import Model
 from lrbench.run.run import run
+from lrbench.task import Shapes
 
 Command = Callable[..., str]
 
@@ -45,8 +47,8 @@ class BadNet(nn.Module):
 class Bad(Model):
     how: str
 
-    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
-        return BadNet(in_channels * image_size**2, num_classes, self.how)
+    def build(self, shapes: Shapes) -> nn.Module:
+        return BadNet(math.prod(shapes.inputs), shapes.outputs[0], self.how)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lrbench.config.checks import ConfigError, nearest, require, require_choice
 
 # The parts of a run, each a folder of conf/ with a file for each choice, and sets of them by name.
-PARTS = ("model", "dataset", "optimizer", "scheduler", "trainer")
+PARTS = ("model", "task", "dataset", "optimizer", "scheduler", "trainer")
 GROUPS = (*PARTS, "experiment")
 
 if TYPE_CHECKING:

@@ -63,6 +63,7 @@ ALLOWED: Mapping[str, Callable[[Any], bool]] = {
     "lrbench.optimizer": _is_config,
     "lrbench.scheduler": _is_config,
     "lrbench.study": _is_config,
+    "lrbench.task": _is_config,
     "lrbench.trainer": _is_config,
     "schedulefree": _is_optimizer,
     "timm.models": _is_timm_model,

@@ -19,6 +19,7 @@ from lrbench.dataset.memory import Placement, choose_placement, free_host_memory
 from lrbench.dataset.moments import moments, pixel_sums
 from lrbench.dataset.split import BATCH_ORDER, SPLIT_TEST, SPLIT_VAL, stratified_split
 from lrbench.dataset.transform import Draws, Transform, draw
+from lrbench.task import Examples, Shapes, Task
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
@@ -240,7 +241,7 @@ class Data:
     """The three splits of a dataset; no image is in two of them.
 
     Attributes:
-        image_size: height and width in pixels.
+        examples: what they are, for the task and the model.
         mean, std: per channel, as used for normalising.
         placement: "device", "host" or "mmap": where the training images are kept. From the last
             two they stream.
@@ -249,13 +250,18 @@ class Data:
     train: TrainSplit
     val: EvalSplit
     test: EvalSplit
-    in_channels: int
-    image_size: int
-    num_classes: int
+    examples: Examples
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     placement: Placement
+
+    def shapes(self, task: Task) -> Shapes:
+        """What a model of `task` on these data must take and give."""
+        declared = self.examples
+        return Shapes(
+            inputs=declared.inputs, outputs=task.outputs, whole_inputs=declared.whole_inputs
+        )
 
 
 def assemble(config: Dataset, images: Images, device: torch.device, *, channels_last: bool) -> Data:
@@ -304,9 +310,12 @@ def assemble(config: Dataset, images: Images, device: torch.device, *, channels_
         train=TrainSplit(train_store, train_index, plain if off else transform(config.augment)),
         val=EvalSplit(train_store, val_index, plain),
         test=EvalSplit(test_store, test_index, plain),
-        in_channels=channels,
-        image_size=height,
-        num_classes=len(images.class_names),
+        examples=Examples(
+            inputs=(channels, height, width),
+            targets=images.train_labels[train_index],
+            num_values=len(images.class_names),
+            unit="images",
+        ),
         class_names=images.class_names,
         mean=mean,
         std=std,

@@ -79,6 +79,7 @@ def find_lr(words: Argv, console: Console) -> None:
     data = built.dataset.load(device, channels_last=trainer.channels_last)
     parts = Parts(
         model=built.model,
+        task=built.task,
         data=data,
         optimizer=built.optimizer,
         trainer=trainer,

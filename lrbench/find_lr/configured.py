@@ -18,7 +18,7 @@ from lrbench.record.display import Display
 from lrbench.record.recorder import Recorder
 from lrbench.run.run import assemble
 from lrbench.scheduler import Constant
-from lrbench.task import Measure
+from lrbench.task import Measure, TaskConfig
 from lrbench.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Parts:
     """What a run is assembled from, apart from its schedule and its seed."""
 
     model: Model | Call
+    task: TaskConfig
     data: Data
     optimizer: Optimizer
     trainer: Trainer
@@ -88,6 +89,7 @@ def run_ramp(parts: Parts, settings: RangeTest, *, seed: int, folder: Path) -> R
     )
     loop = assemble(
         parts.model,
+        parts.task,
         parts.data,
         schedule,
         replace(parts.optimizer, lr=settings.lr_max),

@@ -6,12 +6,14 @@ its `build` imports the file that holds the network.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrbench.config import Call
 from lrbench.config.checks import require
+from lrbench.task import Shapes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,17 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Model(ABC):
-    """What a network is made of; the dataset's shapes come later."""
+    """What a network is made of; the shapes of the data come later."""
 
     @abstractmethod
-    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+    def build(self, shapes: Shapes) -> nn.Module:
         """The network, on the CPU, with weights drawn from torch's global generator.
 
-        It maps images, float (N, in_channels, image_size, image_size), to logits,
-        float (N, num_classes).
+        It maps (N, *shapes.inputs) to float (N, *shapes.outputs).
 
         Raises:
-            ValueError: the network does not exist for images of this size.
+            ValueError: the network does not exist for such shapes.
         """
 
 
@@ -45,10 +46,11 @@ class CifarResNet(Model):
         require(fits, "depth", self.depth, "must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ...")
         require(self.width >= 1, "width", self.width, "must be at least 1 channel")
 
-    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+    def build(self, shapes: Shapes) -> nn.Module:
         from lrbench.model.resnet import ResNetModule
 
-        del image_size  # any: the two halvings round up and the mean takes what is left
+        # Any size: the two halvings round up and the mean takes what is left.
+        in_channels, _, num_classes = shapes.of_images("CifarResNet")
         return ResNetModule(
             blocks=3 * ((self.depth - 2) // 6,),
             width=self.width,
@@ -74,10 +76,10 @@ class ResNet(Model):
         require(fits, "blocks", list(self.blocks), "must be a list of numbers of at least 1")
         require(self.width >= 1, "width", self.width, "must be at least 1 channel")
 
-    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+    def build(self, shapes: Shapes) -> nn.Module:
         from lrbench.model.resnet import ResNetModule
 
-        del image_size  # any, as in the CIFAR form
+        in_channels, _, num_classes = shapes.of_images("ResNet")  # of any size
         return ResNetModule(
             blocks=self.blocks,
             width=self.width,
@@ -99,10 +101,10 @@ class WideResNet(Model):
         require(fits, "depth", self.depth, "must be 6n + 4: 10, 16, 22, 28, 34, 40, ...")
         require(self.widen_factor >= 1, "widen_factor", self.widen_factor, "must be at least 1")
 
-    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+    def build(self, shapes: Shapes) -> nn.Module:
         from lrbench.model.wide_resnet import WideResNetModule
 
-        del image_size  # any, as in the CIFAR form
+        in_channels, _, num_classes = shapes.of_images("WideResNet")  # of any size
         return WideResNetModule(
             depth=self.depth,
             widen_factor=self.widen_factor,
@@ -115,9 +117,10 @@ class WideResNet(Model):
 class LeNet(Model):
     """LeNet-5 (LeCun et al. 1998) with today's parts: ReLU, max pooling, softmax."""
 
-    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+    def build(self, shapes: Shapes) -> nn.Module:
         from lrbench.model.lenet import SMALLEST_IMAGE, LeNetModule
 
+        in_channels, image_size, num_classes = shapes.of_images("LeNet")
         rule = (
             f"is too small for LeNet, which needs at least {SMALLEST_IMAGE} pixels: "
             "choose model=mlp or model=resnet8"
@@ -128,7 +131,7 @@ class LeNet(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class MLP(Model):
-    """Fully connected layers on the flattened image; without hidden layers, softmax regression."""
+    """Fully connected layers on the flattened input; without hidden layers, a linear model."""
 
     hidden: tuple[int, ...]  # units of each hidden layer
 
@@ -136,10 +139,12 @@ class MLP(Model):
         fits = all(units >= 1 for units in self.hidden)
         require(fits, "hidden", list(self.hidden), "must be a list of numbers of at least 1")
 
-    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+    def build(self, shapes: Shapes) -> nn.Module:
         from lrbench.model.mlp import mlp
 
-        return mlp((in_channels * image_size**2, *self.hidden, num_classes))
+        rule = "are whole numbers, which an MLP cannot take: choose a model that embeds them"
+        require(not shapes.whole_inputs, "the data set's inputs", shapes.inputs, rule)
+        return mlp((math.prod(shapes.inputs), *self.hidden), shapes.outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +162,10 @@ class ViT(Model):
             require(getattr(self, key) >= 1, key, getattr(self, key), "must be at least 1")
         require(self.dim % self.heads == 0, "heads", self.heads, f"must divide dim={self.dim}")
 
-    def build(self, *, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
+    def build(self, shapes: Shapes) -> nn.Module:
         from lrbench.model.vit import ViTModule
 
+        in_channels, image_size, num_classes = shapes.of_images("ViT")
         fitting = [size for size in range(1, image_size + 1) if image_size % size == 0]
         near = min(fitting, key=lambda size: abs(size - self.patch_size))
         rule = f"must divide the image size of {image_size} pixels: write model.patch_size={near}"
@@ -176,27 +182,21 @@ class ViT(Model):
         )
 
 
-def build_model(
-    spec: Model | Call, *, in_channels: int, image_size: int, num_classes: int, seed: int
-) -> nn.Module:
+def build_model(spec: Model | Call, shapes: Shapes, *, seed: int) -> nn.Module:
     """Build the network of `spec` on the CPU, its initial weights a function of `seed` alone.
 
     A third-party `Call` is fitted to the data as `lrbench.model.third_party` says. torch's global
     random state is the same before and after.
 
     Raises:
-        ValueError: the network does not exist for such images, or does not give such outputs.
+        ValueError: the network does not exist for such inputs, or does not give such outputs.
     """
     import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone, unlike torch.manual_seed
         if isinstance(spec, Model):
-            return spec.build(
-                in_channels=in_channels, image_size=image_size, num_classes=num_classes
-            )
+            return spec.build(shapes)
         from lrbench.model.third_party import build_third_party
 
-        return build_third_party(
-            spec, in_channels=in_channels, image_size=image_size, num_classes=num_classes
-        )
+        return build_third_party(spec, shapes)

@@ -1,10 +1,11 @@
 """Networks of other libraries, fitted to a dataset's shapes.
 
-The callable gets `num_classes`, and `in_channels` and `image_size` where its signature names them;
-keys in its YAML come first. If the network's first convolution then expects another number of
-channels than the images have, it is replaced by one of the same geometry with torch's default
-initial weights. Last, two made-up images go through a copy of the network, so that a network that
-cannot take the dataset's images, or gives other outputs than its classes, is refused here.
+The callable gets `num_classes`, the size of the output's last dimension, and of square images
+`in_channels` and `image_size`, where its signature names them; keys in its YAML come first. If the
+network's first convolution then expects another number of channels than the images have, it is
+replaced by one of the same geometry with torch's default initial weights. Last, two made-up inputs
+go through a copy of the network, so that a network that cannot take the dataset's inputs, or gives
+other outputs than the task's, is refused here.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ import torch
 from torch import nn
 
 from lrbench.config import Call
+from lrbench.task import Shapes
 
 
-def build_third_party(
-    call: Call, *, in_channels: int, image_size: int, num_classes: int
-) -> nn.Module:
-    """The network that `call` makes, for images of (in_channels, image_size, image_size).
+def build_third_party(call: Call, shapes: Shapes) -> nn.Module:
+    """The network that `call` makes, for inputs and outputs of `shapes`.
 
     Raises:
-        ValueError: it is no network, or does not fit the images or the classes.
+        ValueError: it is no network, or does not fit the inputs or the outputs.
     """
-    model = call(
-        **_accepted(
-            call,
-            {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes},
-        )
-    )
+    inputs = shapes.inputs
+    images = len(inputs) == 3 and inputs[1] == inputs[2] and not shapes.whole_inputs
+    offered = {"num_classes": shapes.outputs[-1]}
+    if images:
+        offered |= {"in_channels": inputs[0], "image_size": inputs[1]}
+    model = call(**_accepted(call, offered))
     if not isinstance(model, nn.Module):
         raise ValueError(f"{call.path}._target_={call.target} must make a torch.nn.Module")
-    _fit_channels(model, in_channels, call)
-    _try_out(model, (2, in_channels, image_size, image_size), num_classes, call)
+    if images:
+        _fit_channels(model, inputs[0], call)
+    _try_out(model, shapes, "images" if images else "inputs", call)
     return model
 
 
@@ -74,21 +75,23 @@ def _fit_channels(model: nn.Module, in_channels: int, call: Call) -> None:
     setattr(model.get_submodule(parent), attribute, fitted)
 
 
-def _try_out(model: nn.Module, shape: tuple[int, ...], num_classes: int, call: Call) -> None:
-    """Refuse a network that does not turn images of `shape` into (N, num_classes)."""
-    wanted = (shape[0], num_classes)
-    images = "×".join(map(str, shape[1:]))
+def _try_out(model: nn.Module, shapes: Shapes, what: str, call: Call) -> None:
+    """Refuse a network that does not turn inputs of `shapes` into its outputs."""
+    wanted = (2, *shapes.outputs)
+    size = "×".join(map(str, shapes.inputs))
+    dtype = torch.int64 if shapes.whole_inputs else torch.float32
+    made_up = torch.zeros((2, *shapes.inputs), dtype=dtype)
     try:
         with torch.no_grad():  # in training mode, where some networks give more than one output
-            outputs = copy.deepcopy(model).train()(torch.zeros(shape))
+            outputs = copy.deepcopy(model).train()(made_up)
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"{call.path}: {call.target} cannot take images of {images}: {reason}"
+            f"{call.path}: {call.target} cannot take {what} of {size}: {reason}"
         ) from error
     given = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
     if given != wanted:
         raise ValueError(
-            f"{call.path}: {call.target} turns {shape[0]} images of {images} into {given}; "
+            f"{call.path}: {call.target} turns 2 {what} of {size} into {given}; "
             f"it must give one output of shape {wanted}"
         )

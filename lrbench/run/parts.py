@@ -14,6 +14,7 @@ from lrbench.files import run_folder
 from lrbench.model import Model
 from lrbench.optimizer import Optimizer
 from lrbench.scheduler import Scheduler
+from lrbench.task import TaskConfig
 from lrbench.trainer import Trainer
 
 KEYS = (*PARTS, "seed")
@@ -23,6 +24,7 @@ KINDS: Mapping[str, Any] = {
     "optimizer": Optimizer,
     "scheduler": Scheduler,
     "trainer": Trainer,
+    "task": TaskConfig,
 }
 
 
@@ -35,6 +37,7 @@ class Parts(NamedTuple):
     dataset: Dataset
     optimizer: Optimizer
     model: Model | Call
+    task: TaskConfig
 
 
 def build_part(cfg: Mapping[str, Any] | DictConfig, group: str) -> Any:
@@ -67,6 +70,7 @@ def build_parts(cfg: Mapping[str, Any] | DictConfig) -> Parts:
         dataset=build_part(config, "dataset"),
         optimizer=build_part(config, "optimizer"),
         model=build_part(config, "model"),
+        task=build_part(config, "task"),
     )
 
 

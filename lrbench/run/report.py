@@ -34,17 +34,18 @@ def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> I
 
     data, settings, state = loop.data, loop.settings, loop.state
     num_parameters = sum(p.numel() for p in loop.model.parameters())
-    shape = f"{data.in_channels}×{data.image_size}×{data.image_size}"
+    unit = data.examples.unit
+    inputs, outputs = ("×".join(map(str, s)) for s in (data.examples.inputs, loop.task.outputs))
     phases = " → ".join(f"{phase.name} {phase.stop - phase.start:,}" for phase in loop.phases)
     yield f"lrbench {lrbench.__version__}: {choices['scheduler']} on {choices['dataset']}"
     yield f"  model      {choices['model']}, {num_parameters:,} parameters"
     yield (
         f"  dataset    {choices['dataset']}: {len(data.train):,} training, {len(data.val):,} "
-        f"validation, {len(data.test):,} test images of {shape}, {data.num_classes} classes"
+        f"validation, {len(data.test):,} test {unit} of {inputs}, {outputs} outputs"
     )
     yield (
         f"  length     {settings.length} = {loop.total_steps:,} updates of {settings.batch_size} "
-        f"images, {loop.steps_per_epoch:,} per epoch"
+        f"{unit}, {loop.steps_per_epoch:,} per epoch"
     )
     yield f"  schedule   {choices['scheduler']}, in updates: {phases}; base lr {lr:g}"
     yield f"  optimizer  {choices['optimizer']}"

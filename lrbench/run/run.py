@@ -26,6 +26,7 @@ from lrbench.run.parts import Parts, build_parts
 from lrbench.run.report import environment, header, outcome, summary
 from lrbench.run.signals import Stopped, StopRequest
 from lrbench.scheduler import Scheduler, lint
+from lrbench.task import TaskConfig
 from lrbench.trainer import Trainer, distributed
 
 if TYPE_CHECKING:
@@ -130,13 +131,15 @@ def _assembled(
     from lrbench.trainer import hardware
 
     with distributed.together():
-        seed, settings, scheduler, dataset, optimizer, model = parts or build_parts(config)
+        seed, settings, scheduler, dataset, optimizer, model, task = parts or build_parts(config)
         device = hardware.choose_device(settings.device)
         hardware.set_up(settings, device)
     data = distributed.in_turn(lambda: dataset.load(device, channels_last=settings.channels_last))
     with distributed.connected(device):
         with distributed.together():
-            loop = assemble(model, data, scheduler, optimizer, settings, seed=seed, device=device)
+            loop = assemble(
+                model, task, data, scheduler, optimizer, settings, seed=seed, device=device
+            )
             path = folder / run_folder.CHECKPOINT
             if distributed.largest(path.exists()) and not path.exists():
                 raise FileNotFoundError(
@@ -286,6 +289,7 @@ def _train(
 
 def assemble(
     model_spec: Model | Call,
+    task_config: TaskConfig,
     data: Data,
     scheduler: Scheduler,
     optimizer_spec: Optimizer,
@@ -304,17 +308,12 @@ def assemble(
     from lrbench.model import build_model
     from lrbench.trainer.loop import Loop
 
-    model = build_model(
-        model_spec,
-        in_channels=data.in_channels,
-        image_size=data.image_size,
-        num_classes=data.num_classes,
-        seed=seed,
-    )
+    task = task_config.build(data.examples)
+    model = build_model(model_spec, data.shapes(task), seed=seed)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = optimizer_spec.build(model)
-    return Loop(model, data, scheduler, optimizer, settings, seed=seed, device=device)
+    return Loop(model, task, data, scheduler, optimizer, settings, seed=seed, device=device)
 
 
 def _load_checkpoint(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:

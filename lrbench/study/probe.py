@@ -66,7 +66,7 @@ def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> P
     Raises:
         ValueError, OSError: the run cannot be made.
     """
-    _, settings, scheduler, dataset, optimizer_spec, model_spec = build_parts(cfg)
+    _, settings, scheduler, dataset, optimizer_spec, model_spec, task = build_parts(cfg)
 
     from lrbench.record.recorder import Recorder
     from lrbench.run.run import assemble
@@ -83,7 +83,7 @@ def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> P
     dataset.load(device, channels_last=settings.channels_last)  # once to download and decode
     began = time.perf_counter()
     data = dataset.load(device, channels_last=settings.channels_last)
-    loop = assemble(model_spec, data, scheduler, optimizer_spec, once, seed=0, device=device)
+    loop = assemble(model_spec, task, data, scheduler, optimizer_spec, once, seed=0, device=device)
     around = compose_seconds + time.perf_counter() - began
 
     reached: dict[int, float] = {}  # updates taken, and when
@@ -111,6 +111,7 @@ def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> P
         evaluate(
             loop.forward,
             islice(split.batches(settings.eval_batch_size), timed),
+            loop.task,
             autocast=loop.autocast,
         )
         return (time.perf_counter() - began) / timed * num_batches

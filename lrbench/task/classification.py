@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lrbench.task.base import Examples, Sum, Task
 from lrbench.task.measure import POINTS, Measure
 
 
@@ -10,11 +16,30 @@ def measures(num_classes: int) -> tuple[Measure, ...]:
 
     Guessing classes at random gets 1 in `num_classes` right. A run that diverged has no loss.
     """
-    accuracy = Measure(
-        name="accuracy",
-        higher_is_better=True,
-        guess=1 / num_classes,
-        unit=POINTS,
-        scale=100.0,
+    guess = 1 / num_classes
+    return (
+        Measure(name="accuracy", higher_is_better=True, guess=guess, unit=POINTS, scale=100.0),
+        Measure(name="loss", higher_is_better=False, unit="nats"),
     )
-    return accuracy, Measure(name="loss", higher_is_better=False, unit="nats")
+
+
+class ClassificationTask(Task):
+    """Logits, float (B, classes), for targets that are classes, int64 (B,)."""
+
+    def __init__(self, label_smoothing: float, examples: Examples) -> None:
+        num_classes = examples.require_whole(
+            "classification", 1, "one class, a whole number from 0 on, for each example"
+        )
+        self.label_smoothing = label_smoothing
+        self.measures = measures(num_classes)
+        self.outputs = (num_classes,)
+        self.unit = examples.unit
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Sum]:
+        return {"accuracy": ((outputs.argmax(1) == targets).sum(), len(targets))}
+
+    def evaluation_loss(self, outputs: Tensor, targets: Tensor) -> Sum:
+        return F.cross_entropy(outputs, targets, reduction="sum"), len(targets)

@@ -28,7 +28,6 @@ class Trainer:
     checkpoint_interval_seconds: float
     max_grad_norm: float | None  # L2 norm over all parameters; None: no clipping
     record_grad_norm: bool  # before clipping
-    label_smoothing: float  # of the training loss alone
     precision: str  # one of PRECISIONS
     compile: bool | str  # True, False or "auto"
     channels_last: bool
@@ -59,8 +58,6 @@ class Trainer:
         norm = self.max_grad_norm
         fits = norm is None or 0 < norm < math.inf
         require(fits, "max_grad_norm", norm, "must be above 0 and finite")
-        smoothing = self.label_smoothing
-        require(0 <= smoothing < 1, "label_smoothing", smoothing, "must be at least 0 and below 1")
         require_choice("precision", self.precision, PRECISIONS)
         require(
             isinstance(self.compile, bool) or self.compile == "auto",

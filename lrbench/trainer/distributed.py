@@ -260,33 +260,31 @@ def accumulating(network: nn.Module, *, last: bool) -> AbstractContextManager[An
     return context
 
 
-def of_whole_batches(losses: Tensor, rights: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean `losses` and counts `rights`, (N,) each, of N whole batches from those of the shares."""
+def summed(tensors: list[Tensor]) -> list[Tensor]:
+    """Each of `tensors` added up over all processes, in one exchange."""
     if num_processes() == 1:
-        return losses, rights
+        return tensors
     import torch
     import torch.distributed as dist
 
-    sums = torch.stack([losses.double(), rights.double()])
-    dist.all_reduce(sums)
-    return (sums[0] / num_processes()).to(losses.dtype), sums[1].to(rights.dtype)
+    flat = torch.cat([tensor.double().flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def gathered(sums: Tensor, count: int) -> tuple[Tensor, int]:
-    """All processes' `sums`, (N, 2) on each, one after another, and the sum of their `count`.
+def gathered(rows: list[T]) -> list[T]:
+    """The `rows`, plain values, of all processes, one process after another.
 
     Equal to the bit on all, so that all decide alike on them.
     """
     if num_processes() == 1:
-        return sums, count
-    import torch
+        return rows
     import torch.distributed as dist
 
-    rows = torch.cat([sums.double(), sums.new_full((1, 2), count, dtype=torch.float64)])
-    everyone = [torch.empty_like(rows) for _ in range(num_processes())]
-    dist.all_gather(everyone, rows)
-    total = sum(int(rows[-1, 0]) for rows in everyone)
-    return torch.cat([rows[:-1] for rows in everyone]), total
+    everyone: list[Any] = [None] * num_processes()
+    dist.all_gather_object(everyone, rows, group=_control)
+    return [row for own in everyone for row in own]
 
 
 def agreed(ask: Callable[[], bool]) -> Callable[[], bool]:

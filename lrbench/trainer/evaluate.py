@@ -1,84 +1,123 @@
-"""Loss and accuracy of a model over a data split."""
+"""The measures of a model over a data split, and sums over batches from which they are made."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-IGNORED = -100  # the label that cross_entropy leaves out, torch's default
-
+from lrbench.task import Sum, Task
 
 Evaluation: TypeAlias = dict[str, float]  # each measure's value
+# Of one batch, by name: a sum (a number or a list of them) and the number of its terms.
+Row: TypeAlias = dict[str, tuple[Any, float]]
 
 
 def evaluate(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
+    task: Task,
     *,
     autocast: Callable[[], AbstractContextManager[Any]],
     batch_size: int | None = None,
     stop: Callable[[], bool] = lambda: False,
-    gather: Callable[[Tensor, int], tuple[Tensor, int]] = lambda sums, count: (sums, count),
+    gather: Callable[[list[Row]], list[Row]] = lambda rows: rows,
 ) -> Evaluation | None:
-    """Evaluate `model` in evaluation mode; each image counts once.
+    """Evaluate `model` in evaluation mode; each example counts once.
 
     Args:
-        batches: images, float (B, C, H, W), with labels, int64 (B,).
-        batch_size: fill a smaller batch up to this, so that a compiled model sees one shape.
+        batches: inputs and targets, (B, ...) each.
+        batch_size: fill the inputs of a smaller batch up to this, so that a compiled model sees one
+            shape; what it makes of the filling is dropped.
         stop: asked before every batch; once true, the answer is None.
-        gather: makes of one process's sums, a row per batch, and its number of images those of all
-            processes that have a share of the images.
+        gather: makes of one process's rows, one for each batch, those of all processes that have a
+            share of the examples.
     """
     was_training = model.training
     model.eval()
-    sums: list[Tensor] = []
-    count = 0
+    sums: list[Mapping[str, Sum]] = []
     try:
         with torch.inference_mode():
-            for images, labels in batches:
+            for inputs, targets in batches:
                 if stop():
                     return None
-                if not len(labels):  # a share of too few images
-                    sums.append(torch.zeros(2, device=labels.device))
+                own = len(targets)
+                if not own:  # a share of too few examples
                     continue
-                count += len(labels)
-                if batch_size is not None and len(labels) < batch_size:
-                    images = _filled(images, batch_size)
-                    labels = F.pad(labels, (0, batch_size - len(labels)), value=IGNORED)
+                if batch_size is not None and own < batch_size:
+                    inputs = _filled(inputs, batch_size)
                 with autocast():
-                    logits = model(images)
-                logits = logits.float()
-                loss = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
-                right = (logits.argmax(1) == labels).sum()
-                sums.append(torch.stack([loss, right.to(loss.dtype)]))
-            every_sum, count = gather(torch.stack(sums), count)
-            rows = every_sum.tolist()  # the one wait for the device
+                    outputs = model(inputs)
+                outputs = outputs[:own].float()
+                loss = task.evaluation_loss(outputs, targets)
+                sums.append({"loss": loss, **task.score(outputs, targets)})
+            rows = gather(fetched(sums))
     finally:
         model.train(was_training)
-    return {
-        "accuracy": _float32(math.fsum(row[1] for row in rows) / count),
-        "loss": _float32(math.fsum(row[0] for row in rows) / count),
-    }
+    found = task.finish(means(rows))
+    # As the recorder keeps it, so that a schedule sees the loss that history.csv shows.
+    return {m.name: _float32(found[m.name]) for m in task.measures if m.name in found}
 
 
-def _filled(images: Tensor, batch_size: int) -> Tensor:
-    """`images` and copies of the first, `batch_size` in all, in the same memory layout.
+def fetched(
+    sums: Sequence[Mapping[str, Sum]],
+    summed: Callable[[list[Tensor]], list[Tensor]] = lambda tensors: tensors,
+    shares: int = 1,
+) -> list[Row]:
+    """The `sums` of several batches as Python's numbers, after one wait for the device.
+
+    Args:
+        summed: adds up, each with its like, the tensors of all processes that share every batch.
+        shares: how many those are, with equal shares; counts that are no tensors are for one.
+    """
+    if not sums:
+        return []
+    tensors = {}
+    for name, (_, count) in sums[0].items():
+        tensors[name, 0] = torch.stack([row[name][0] for row in sums])
+        if not isinstance(count, int):
+            tensors[name, 1] = torch.stack([row[name][1] for row in sums])  # type: ignore[misc]
+    columns = zip(tensors, summed(list(tensors.values())), strict=True)
+    values = {key: tensor.tolist() for key, tensor in columns}
+
+    def count_of(name: str, batch: int) -> Any:
+        given = sums[batch][name][1]
+        return shares * given if isinstance(given, int) else values[name, 1][batch]
+
+    return [
+        {name: (values[name, 0][batch], count_of(name, batch)) for name in sums[0]}
+        for batch in range(len(sums))
+    ]
+
+
+def means(rows: Sequence[Row]) -> dict[str, Any]:
+    """The mean over all `rows` of each of their sums; of a list, that of each place."""
+    found: dict[str, Any] = {}
+    for name in rows[0]:
+        count = sum(row[name][1] for row in rows) or math.nan
+        sums = [row[name][0] for row in rows]
+        if isinstance(sums[0], list):
+            found[name] = [math.fsum(column) / count for column in zip(*sums, strict=True)]
+        else:
+            found[name] = math.fsum(sums) / count
+    return found
+
+
+def _filled(inputs: Tensor, batch_size: int) -> Tensor:
+    """`inputs` and copies of the first, `batch_size` in all, in the same memory layout.
 
     `torch.cat` would choose a layout of its own for grey images, and the model be compiled for it.
     """
-    shape, strides = images.shape[1:], images.stride()[1:]
-    filled = images.new_empty_strided((batch_size, *shape), (math.prod(shape), *strides))
-    filled[: len(images)] = images
-    filled[len(images) :] = images[:1]
+    shape, strides = inputs.shape[1:], inputs.stride()[1:]
+    filled = inputs.new_empty_strided((batch_size, *shape), (math.prod(shape), *strides))
+    filled[: len(inputs)] = inputs
+    filled[len(inputs) :] = inputs[:1]
     return filled
 
 
 def _float32(value: float) -> float:
-    """`value` as the recorder keeps it, so that a schedule sees the loss that history.csv shows."""
     return torch.tensor(value, dtype=torch.float32).item()

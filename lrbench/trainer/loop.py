@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any, NamedTuple, NoReturn
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrbench.dataset import Data, EvalSplit
@@ -24,9 +23,9 @@ from lrbench.optimizer.schedule_free import (
 )
 from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Progress, Remembered, Scheduler
-from lrbench.task.classification import measures
+from lrbench.task import Sum, Task
 from lrbench.trainer import Trainer, distributed, hardware
-from lrbench.trainer.evaluate import Evaluation, evaluate
+from lrbench.trainer.evaluate import Evaluation, evaluate, fetched, means
 from lrbench.trainer.state import State
 
 log = logging.getLogger(__name__)
@@ -57,8 +56,7 @@ class Diverged(Exception):
 class _Measured(NamedTuple):
     """What one update shows of itself, as scalars on the device."""
 
-    loss: Tensor  # mean over the batch
-    right: Tensor  # images classed right
+    sums: Mapping[str, Sum]  # the batch's loss and what the task's `score` sums up
     grad_norm: Tensor | None  # L2, before clipping; None where nobody asks
 
 
@@ -66,6 +64,7 @@ class Loop:
     """One run's training: build it, `restore` it if there is a checkpoint, then `run` it.
 
     Args:
+        model: takes the data's inputs, gives the task's outputs.
         settings: length, batches, intervals, precision.
         seed: fixes batch order, augmentation and any randomness inside the model.
 
@@ -76,6 +75,7 @@ class Loop:
     def __init__(
         self,
         model: nn.Module,
+        task: Task,
         data: Data,
         scheduler: Scheduler,
         optimizer: torch.optim.Optimizer,
@@ -85,6 +85,8 @@ class Loop:
         device: torch.device,
     ) -> None:
         self.model = model
+        self.task = task
+        self.measures = task.measures
         self.data = data
         self.scheduler = scheduler
         self.optimizer = optimizer
@@ -121,7 +123,6 @@ class Loop:
             torch.compiler.reset()
         self.forward: Any = torch.compile(network) if self.compiled else network
         self._waiting: list[_Measured] = []  # still on the device
-        self.measures = measures(data.num_classes)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take up where the run that handed `checkpoint` to `save` left off, bit for bit."""
@@ -194,38 +195,37 @@ class Loop:
         self.recorder.record_test(state.step, test)
         return test
 
-    def _update(self, images: Tensor, labels: Tensor) -> None:
+    def _update(self, inputs: Tensor, targets: Tensor) -> None:
         """Take one optimizer update at the lr and momentum that the schedule gives for it."""
         progress = self.progress(self.state.step)
         set_lr(self.optimizer, self.scheduler.factor(progress))
         set_momentum(self.optimizer, self.scheduler.momentum(progress))
-        measured = self._attempt(images, labels)
+        measured = self._attempt(inputs, targets)
         while measured is None:  # fp16 overflowed: the same update again, at the smaller loss scale
-            measured = self._attempt(images, labels)
+            measured = self._attempt(inputs, targets)
         self.state.step += 1
         self._waiting.append(measured)
         # On a CPU looking costs nothing; a GPU is waited for once in a while.
         if self.device.type == "cpu" or self._watch_due():
             self._collect()
 
-    def _attempt(self, images: Tensor, labels: Tensor) -> _Measured | None:
+    def _attempt(self, inputs: Tensor, targets: Tensor) -> _Measured | None:
         """Forward, backward, step; None where no step was taken.
 
         Only fp16 can refuse the step: its gradients overflowed, and the loss scale is now halved.
         """
         parts = self.settings.gradient_accumulation_steps
         self._seed_model()
-        losses: list[Tensor] = []
-        rights: list[Tensor] = []
-        for part, target in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-            last = len(losses) == parts - 1
+        sums: list[Mapping[str, Sum]] = []
+        for part, target in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
+            last = len(sums) == parts - 1
             with distributed.accumulating(self.forward, last=last), self.autocast():
-                logits = self.forward(part)
-            logits = logits.float()
-            loss = F.cross_entropy(logits, target, label_smoothing=self.settings.label_smoothing)
+                outputs = self.forward(part)
+            outputs = outputs.float()
+            loss = self.task.loss(outputs, target)
             loss = loss if parts == 1 else loss / parts
-            losses.append(loss.detach())
-            rights.append((logits.detach().argmax(1) == target).sum())
+            scored = self.task.score(outputs.detach(), target)
+            sums.append({"loss": (loss.detach(), 1), **scored})
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
@@ -234,9 +234,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         if not taken:
             return None
-        if parts == 1:
-            return _Measured(losses[0], rights[0], grad_norm)
-        return _Measured(torch.stack(losses).sum(), torch.stack(rights).sum(), grad_norm)
+        return _Measured(sums[0] if parts == 1 else _of_one_batch(sums), grad_norm)
 
     def _clip(self) -> Tensor | None:
         """Clip the gradients where asked to; their norm before that, where it is to be recorded."""
@@ -268,21 +266,18 @@ class Loop:
         if not self._waiting:
             return
         first = self.state.step - len(self._waiting) + 1
-        whole_losses, whole_rights = distributed.of_whole_batches(
-            torch.stack([measured.loss for measured in self._waiting]),
-            torch.stack([measured.right for measured in self._waiting]),
-        )
-        losses, rights = whole_losses.tolist(), whole_rights.tolist()
+        number = distributed.num_processes()
+        rows = fetched([m.sums for m in self._waiting], distributed.summed, number)
         norms = [m.grad_norm for m in self._waiting if m.grad_norm is not None]  # all or none
-        grad_norms = torch.stack(norms).tolist() if norms else [None] * len(losses)
+        grad_norms = torch.stack(norms).tolist() if norms else [None] * len(rows)
         self._waiting.clear()
-        for step, (loss, grad_norm) in enumerate(zip(losses, grad_norms, strict=True), first):
+        for step, (row, grad_norm) in enumerate(zip(rows, grad_norms, strict=True), first):
+            loss = row["loss"][0] / row["loss"][1]
             if grad_norm is not None:
                 self.state.note_grad_norm(step, grad_norm)
             if not math.isfinite(loss):
                 self._diverge(step, f"training loss is {loss}", loss)
-        self.state.pending_losses += losses
-        self.state.pending_right += rights
+        self.state.pending += rows
 
     def _record_due(self) -> bool:
         step = self.state.step
@@ -301,7 +296,9 @@ class Loop:
         validation = self._evaluate(self.data.val) if self._evaluation_due() else None
         self._lap(training=False)
         lr, momentum = current(self.optimizer)
-        values = {"lr": lr, "momentum": momentum, **state.pending(self.settings.batch_size)}
+        trained = self.task.finish(means(state.pending))
+        values = {"lr": lr, "momentum": momentum, "train/grad_norm": state.pending_grad_norm}
+        values |= {f"train/{m.name}": trained.get(m.name) for m in self.measures}
         if validation is not None:
             values |= {f"val/{name}": value for name, value in validation.items()}
         self.recorder.record(state.step, state.step / self.steps_per_epoch, state.seconds, values)
@@ -329,6 +326,7 @@ class Loop:
             result = evaluate(
                 self.forward,
                 split.batches(size, share=distributed.rank(), shares=distributed.num_processes()),
+                self.task,
                 autocast=self.autocast,
                 batch_size=size if self.compiled else None,
                 stop=self.stop,
@@ -346,7 +344,7 @@ class Loop:
             share=self.share,
         )
         with self.autocast():
-            recompute_batch_norm(self.model, (images for images, _ in batches))
+            recompute_batch_norm(self.model, (inputs for inputs, _ in batches))
 
     def _save(self) -> None:
         self._collect()
@@ -395,8 +393,8 @@ class Loop:
         return {
             "total_steps": self.total_steps,
             "start_step": self.state.step,
-            "units_per_step": self.settings.batch_size,
-            "unit": "images",
+            "units_per_step": self.settings.batch_size * self.task.units_per_example,
+            "unit": self.task.unit,
             "primary": self.measures[0],
         }
 
@@ -430,3 +428,13 @@ class Loop:
         if training:
             self.state.train_seconds += now - self._lap_began
         self._lap_began = now
+
+
+def _of_one_batch(parts: Sequence[Mapping[str, Sum]]) -> Mapping[str, Sum]:
+    """The sums over a batch from those of its equal `parts`, whose losses are parts of its mean."""
+    whole: dict[str, Sum] = {}
+    for name in parts[0]:
+        counts = [part[name][1] for part in parts]
+        total = torch.stack([part[name][0] for part in parts]).sum(0)
+        whole[name] = total, 1 if name == "loss" else sum(counts)
+    return whole

@@ -15,8 +15,7 @@ class State:
     recorded_step: int = 0  # the last one in the history
     val_steps: list[int] = field(default_factory=list)
     validations: dict[str, list[float]] = field(default_factory=dict)  # by measure, of each step
-    pending_losses: list[float] = field(default_factory=list)  # of the updates since recorded_step
-    pending_right: list[int] = field(default_factory=list)  # images classed right in each
+    pending: list[dict[str, Any]] = field(default_factory=list)  # sums of each since recorded_step
     pending_grad_norm: float | None = None  # the largest since recorded_step; inf: not finite
     largest_grad_norm: float | None = None  # of the run so far; None: not recorded
     largest_grad_norm_step: int | None = None  # the (first) update that had it
@@ -33,16 +32,7 @@ class State:
         if self.largest_grad_norm is None or norm > self.largest_grad_norm:
             self.largest_grad_norm, self.largest_grad_norm_step = norm, step
 
-    def pending(self, batch_size: int) -> dict[str, float | None]:
-        """Means over the updates since the last record, by tag; of each, `batch_size` images."""
-        num_images = len(self.pending_right) * batch_size
-        return {
-            "train/loss": math.fsum(self.pending_losses) / len(self.pending_losses),
-            "train/accuracy": sum(self.pending_right) / num_images,
-            "train/grad_norm": self.pending_grad_norm,
-        }
-
     def mark_recorded(self) -> None:
         """Begin anew to collect for the next record."""
         self.recorded_step = self.step
-        self.pending_losses, self.pending_right, self.pending_grad_norm = [], [], None
+        self.pending, self.pending_grad_norm = [], None

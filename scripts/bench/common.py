@@ -98,6 +98,7 @@ class Job:
         hardware.set_up(trainer, CPU)
         return assemble(
             load("model", self.model),
+            load("task", "classification"),
             data,
             load("scheduler", "cosine"),
             load("optimizer", "sgd", lr=self.lr),

@@ -7,6 +7,7 @@ checkpoint; the bare loop on four batches made beforehand.
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import resource
 import statistics
@@ -36,7 +37,7 @@ def peak(case: str, model: str) -> tuple[float, float]:
         bare(job, data, STEPS[model])
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     images = len(data.train) + len(data.val) + len(data.test)
-    size = images * data.in_channels * data.image_size**2
+    size = images * math.prod(data.examples.inputs)
     return used / (2**20 if sys.platform == "darwin" else 2**10), size / 2**20
 
 

@@ -54,7 +54,9 @@ class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
         self.labels = store.labels.numpy()[index]
         steps: list[Any] = [transforms.ToPILImage()]
         if augment is not None and augment.crop_padding:
-            steps.append(transforms.RandomCrop(data.image_size, padding=augment.crop_padding))
+            steps.append(
+                transforms.RandomCrop(data.examples.inputs[1], padding=augment.crop_padding)
+            )
         if augment is not None and augment.flip:
             steps.append(transforms.RandomHorizontalFlip())
         steps += [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
@@ -82,9 +84,7 @@ def network(job: Job, data: Data, seed: int) -> nn.Module:
     """The model with lrbench's initial weights."""
     return build_model(
         load("model", job.model),
-        in_channels=data.in_channels,
-        image_size=data.image_size,
-        num_classes=data.num_classes,
+        data.shapes(load("task", "classification").build(data.examples)),
         seed=seed,
     )
 

@@ -40,7 +40,7 @@ def test_sizes_agree_with_the_loaded_splits() -> None:
     )
     data = config.load(CPU, channels_last=False)
     assert (len(data.train), len(data.val), len(data.test)) == (1294, 144, 359)
-    assert (data.in_channels, data.image_size, data.num_classes) == (1, 8, 10)
+    assert (data.examples.inputs, data.examples.num_values) == ((1, 8, 8), 10)
     assert data.class_names == tuple("0123456789")
     assert data.placement == "device"
 

@@ -20,6 +20,7 @@ from lrbench.find_lr import range_test, rules, settings
 from lrbench.find_lr.configured import Parts, run_ramp
 from lrbench.model import build_model
 from lrbench.optimizer.schedule_free import start_training
+from lrbench.task import Shapes
 
 mpl.use("Agg")
 
@@ -34,6 +35,7 @@ def parts() -> Parts:
     data = load("dataset", "digits").load(device, channels_last=trainer.channels_last)
     return Parts(
         model=load("model", "mlp"),
+        task=load("task", "classification"),
         data=replace(data, val=None, test=None),  # type: ignore[arg-type]
         optimizer=load("optimizer", "sgd"),
         trainer=trainer,
@@ -42,7 +44,7 @@ def parts() -> Parts:
 
 
 def new_model(parts: Parts) -> nn.Module:
-    return build_model(parts.model, in_channels=1, image_size=8, num_classes=10, seed=SEED)
+    return build_model(parts.model, Shapes(inputs=(1, 8, 8), outputs=(10,)), seed=SEED)
 
 
 def test_lrs_losses_and_steepest_are_those_of_torch_lr_finder(parts: Parts, tmp_path: Path) -> None:

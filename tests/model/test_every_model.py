@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from lrbench.config import build
 from lrbench.model import build_model
 from lrbench.optimizer import Optimizer
+from lrbench.task import Shapes
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -35,9 +36,7 @@ def model(
     node = OmegaConf.merge(OmegaConf.load(CONF / "model" / f"{name}.yaml"), changes)
     return build_model(
         build(node, "model"),
-        in_channels=in_channels,
-        image_size=image_size,
-        num_classes=num_classes,
+        Shapes(inputs=(in_channels, image_size, image_size), outputs=(num_classes,)),
         seed=seed,
     )
 

@@ -40,7 +40,7 @@ class Layouts(TorchDispatchMode):
 @pytest.mark.parametrize("projection", [False, True])
 def test_residual_networks_keep_channels_last(projection: bool) -> None:
     network = ResNetModule(
-        blocks=(1, 1), width=4, projection=projection, in_channels=3, num_classes=10
+        blocks=(1, 1), width=16, projection=projection, in_channels=3, num_classes=10
     )
     check(network)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lrbench.config import build, trust
 from lrbench.model import build_model
+from lrbench.task import Shapes
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def _trust_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(trust.VARIABLE, __name__)
 
 
-class Shapes(nn.Linear):
+class ThreeShapes(nn.Linear):
     """A network that asks for all three shapes."""
 
     def __init__(self, in_channels: int, image_size: int, num_classes: int, bias: bool) -> None:
@@ -28,7 +29,7 @@ class Shapes(nn.Linear):
         return super().forward(images.flatten(1))
 
 
-class TwoOutputs(Shapes):
+class TwoOutputs(ThreeShapes):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         return super().forward(images), images
 
@@ -45,7 +46,8 @@ def no_network(num_classes: int) -> int:
 
 def network(target: str, in_channels: int = 1, image_size: int = 8, **keys: Any) -> nn.Module:
     spec = build({"_target_": target, **keys}, "model")
-    return build_model(spec, in_channels=in_channels, image_size=image_size, num_classes=10, seed=0)
+    shapes = Shapes(inputs=(in_channels, image_size, image_size), outputs=(10,))
+    return build_model(spec, shapes, seed=0)
 
 
 def test_first_convolution_is_fitted_to_the_channels() -> None:
@@ -70,7 +72,7 @@ def test_matching_channels_leave_the_network_as_it_is() -> None:
 
 
 def test_shapes_are_given_by_name() -> None:
-    found = network(f"{__name__}.Shapes", in_channels=2, image_size=3, bias=False)
+    found = network(f"{__name__}.ThreeShapes", in_channels=2, image_size=3, bias=False)
     assert [tuple(p.shape) for p in found.parameters()] == [(10, 18)]
 
 
@@ -78,9 +80,9 @@ def test_shapes_are_given_by_name() -> None:
     ("target", "keys", "message"),
     [
         (
-            f"{__name__}.Shapes",
+            f"{__name__}.ThreeShapes",
             {"bias": True, "num_classes": 7},
-            r"model: \S+Shapes turns 2 images of 1×8×8 into \(2, 7\); "
+            r"model: \S+ThreeShapes turns 2 images of 1×8×8 into \(2, 7\); "
             r"it must give one output of shape \(2, 10\)",
         ),
         (f"{__name__}.TwoOutputs", {"bias": True}, r"model: \S+ turns 2 images .* into tuple; .*"),

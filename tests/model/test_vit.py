@@ -6,11 +6,12 @@ import torch
 from torchvision.models import VisionTransformer
 
 from lrbench.model import ViT
+from lrbench.task import Shapes
 
 
 def test_vit_is_torchvisions_with_the_same_weights() -> None:
     spec = ViT(patch_size=4, dim=24, depth=2, heads=3, mlp_ratio=4)
-    ours = spec.build(in_channels=3, image_size=16, num_classes=5).eval()
+    ours = spec.build(Shapes(inputs=(3, 16, 16), outputs=(5,))).eval()
     theirs = VisionTransformer(
         image_size=16,
         patch_size=4,

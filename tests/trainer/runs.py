@@ -30,17 +30,12 @@ def new_loop(*overrides: str, model: nn.Module | None = None) -> Loop:
     device = torch.device("cpu")
     settings = build(cfg.trainer, "trainer")
     data = build(cfg.dataset, "dataset").load(device, channels_last=settings.channels_last)
+    task = build(cfg.task, "task").build(data.examples)
     if model is None:
-        model = build_model(
-            build(cfg.model, "model"),
-            in_channels=data.in_channels,
-            image_size=data.image_size,
-            num_classes=data.num_classes,
-            seed=cfg.seed,
-        )
+        model = build_model(build(cfg.model, "model"), data.shapes(task), seed=cfg.seed)
     optimizer = build(cfg.optimizer, "optimizer").build(model)
     scheduler = build(cfg.scheduler, "scheduler")
-    return Loop(model, data, scheduler, optimizer, settings, seed=cfg.seed, device=device)
+    return Loop(model, task, data, scheduler, optimizer, settings, seed=cfg.seed, device=device)
 
 
 @dataclass

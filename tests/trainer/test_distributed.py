@@ -192,7 +192,7 @@ def test_a_batch_norm_that_does_more_is_refused() -> None:
 
 
 def test_alone_nothing_changes() -> None:
-    rows, model = torch.ones(2, 2), torch.nn.Linear(1, 1)
+    rows, one, model = torch.ones(2, 2), [1], torch.nn.Linear(1, 1)
 
     def ask() -> bool:
         return True
@@ -200,8 +200,8 @@ def test_alone_nothing_changes() -> None:
     assert distributed.positions(10, 2) is None
     assert distributed.data_parallel(model) is model
     assert distributed.agreed(ask) is ask
-    assert distributed.gathered(rows, 3) == (rows, 3)
-    assert distributed.of_whole_batches(rows, rows) == (rows, rows)
+    assert distributed.gathered(one) is one
+    assert distributed.summed([rows]) == [rows]
     assert distributed.largest(5) == 5
     assert distributed.in_turn(ask) is True
     assert np.array_equal([distributed.rank(), distributed.num_processes()], [0, 1])

@@ -114,7 +114,7 @@ def _lr_and_momentum(loop: Any) -> tuple[float, float]:
 
 def test_the_loop_equals_a_plain_one(tmp_path: Path) -> None:
     """Oracle: torch's own modules in the plainest loop."""
-    overrides = ["scheduler=constant", "trainer.label_smoothing=0.1", "trainer.max_grad_norm=0.5"]
+    overrides = ["scheduler=constant", "task.label_smoothing=0.1", "trainer.max_grad_norm=0.5"]
     loop = new_loop(*overrides)
     run(loop, tmp_path / "a", Saved())
     plain = new_loop(*overrides)
@@ -318,7 +318,10 @@ def test_a_finished_schedule_free_run_keeps_the_weights_it_was_tested_with(tmp_p
     loop = new_loop(*overrides)
     loop.model.load_state_dict(saved.checkpoints[-1]["model"])
     again = evaluate(
-        loop.model, loop.data.test.batches(loop.settings.eval_batch_size), autocast=nullcontext
+        loop.model,
+        loop.data.test.batches(loop.settings.eval_batch_size),
+        loop.task,
+        autocast=nullcontext,
     )
     assert again == tested
 

@@ -21,6 +21,7 @@ from lrbench.config import build
 from lrbench.dataset.data import EvalSplit
 from lrbench.model import build_model
 from lrbench.record.recorder import SilentRecorder
+from lrbench.task import Shapes
 from lrbench.trainer import distributed
 from lrbench.trainer.evaluate import evaluate
 from lrbench.trainer.loop import Diverged, Interrupted, Loop
@@ -33,7 +34,7 @@ CASES = {  # all that a batch's parts can have to do with each other
     "rich": [
         *EVERY, "trainer.length=7 steps", "trainer.gradient_accumulation_steps=2",
         "trainer.max_grad_norm=0.5", "trainer.record_grad_norm=true", "scheduler=plateau",
-        "trainer.label_smoothing=0.1", "scheduler.patience=0", "scheduler.threshold=0.5",
+        "task.label_smoothing=0.1", "scheduler.patience=0", "scheduler.threshold=0.5",
         "trainer.eval_batch_size=50",
     ],
     "schedule-free": [
@@ -50,7 +51,7 @@ def double_loop(*overrides: str) -> Loop:
     with initialize_config_dir(CONF, version_base="1.3"):
         cfg = compose("config", [*SHORT, *overrides])
     model = build_model(
-        build(cfg.model, "model"), in_channels=1, image_size=8, num_classes=10, seed=cfg.seed
+        build(cfg.model, "model"), Shapes(inputs=(1, 8, 8), outputs=(10,)), seed=cfg.seed
     ).double()
     model.register_forward_pre_hook(lambda _, images: (images[0].double(),))
     return new_loop(*overrides, model=model)
@@ -230,6 +231,7 @@ def main(folder: Path) -> None:
         found["one image"] = evaluate(
             loop.forward,
             one.batches(50, share=distributed.rank(), shares=2),
+            loop.task,
             autocast=contextlib.nullcontext,
             gather=distributed.gathered,
         )
