@@ -20,15 +20,16 @@ from rich.console import Console
 
 from lrbench.cli import shell
 from lrbench.cli.argv import Argv, read_argv
+from lrbench.cli.console import line
 from lrbench.config import CONF, ConfigError, search, trust
 from lrbench.files import run_folder
 from lrbench.find_lr.advice import Advice, advise, caution
 from lrbench.find_lr.configured import Parts, run_ramp
-from lrbench.find_lr.files import check_folder, move_events, write_points
+from lrbench.find_lr.files import move_events, output_folder, write_points, write_settings
 from lrbench.find_lr.findings import conclude
 from lrbench.find_lr.settings import RangeTest, from_config
 from lrbench.find_lr.tape import Ramp
-from lrbench.find_lr.terminal import line, show
+from lrbench.find_lr.terminal import show
 from lrbench.record.display import ConsoleHandler
 from lrbench.run.parts import build_parts
 
@@ -42,7 +43,7 @@ Find a learning rate: the range test of Smith (2015) on the run that the same wo
 Every seed starts a run with the initial weights, batches and settings it would have under
 python -m lrbench, and every update has a higher lr, until the loss diverges. Three rules read the
 loss, and the lr at which it is lowest gives each schedule its own. Neither validation nor test
-images are looked at. Any override of python -m lrbench works, one value a key; scheduler=... says
+data are looked at. Any override of python -m lrbench works, one value a key; scheduler=... says
 which schedule the last line is for. Keys of the range test itself, and their values:
 
 {keys}
@@ -70,7 +71,8 @@ def find_lr(words: Argv, console: Console) -> None:
     seeds = range(first, first + settings.num_seeds)
     output = None if cfg.output is None else Path(cfg.output).expanduser()
     if output is not None:
-        check_folder(output)
+        tested = {key: value for key, value in config.items() if key != "output"}
+        output = output_folder(output, tested)
 
     from lrbench.trainer import hardware  # imports torch, which takes seconds
 
@@ -90,8 +92,8 @@ def find_lr(words: Argv, console: Console) -> None:
     line(console, title, "bold")
     line(
         console,
-        f"lr {settings.lr_min:g} to {settings.lr_max:g} in {settings.num_steps:,} updates of "
-        f"{trainer.batch_size:,} images; seed {', '.join(map(str, seeds))}; "
+        f"lr {settings.lr_min:g} to {settings.lr_max:g} in {settings.num_steps:,} updates, "
+        f"batches of {trainer.batch_size:,}; seed {', '.join(map(str, seeds))}; "
         f"{hardware.describe(device)}",
     )
     with tempfile.TemporaryDirectory() as scratch:
@@ -113,10 +115,14 @@ def find_lr(words: Argv, console: Console) -> None:
             from lrbench.find_lr.picture import save_picture  # imports matplotlib
 
             output.mkdir(parents=True, exist_ok=True)
+            write_settings(output, tested)
             write_points(output, curves)
             move_events(Path(scratch), output)
             save_picture(output, curves, findings, advice, title=title)
-            line(console, f"wrote {output}: points.csv, loss_vs_lr.png and .svg, and events:")
+            line(
+                console,
+                f"wrote {output}: settings.json, points.csv, loss_vs_lr.png and .svg, and events:",
+            )
             line(console, f"  tensorboard --logdir {shlex.quote(str(output))}")
 
 

@@ -17,6 +17,29 @@ SGD, ADAM = "SGD", "Adam"
 SCHEDULE_FREE = {SGD: ("schedulefree_sgd", 10, 50), ADAM: ("schedulefree_adamw", 1, 10)}
 WARMUP = "scheduler=constant scheduler.warmup=5%"  # what conf/optimizer/schedulefree_* ask for
 
+# Strategy, what its base lr is to it, by how much that and the range's lower end lie below the lr
+# of the lowest loss, and why.
+SCHEDULES = (
+    (
+        "onecycle", "peak", THIRD, 10,
+        "the lr of the lowest loss is the largest that a cycle may reach (Smith 2018), and fastai "
+        "peaks at a tenth of it; half way between",
+    ),
+    (
+        "warmup_decay", "peak", THIRD, 10,
+        "a warmup bears a larger lr than a cold start (Goyal et al. 2017): as onecycle",
+    ),
+    (
+        "cosine", "start", 10, 10 * THIRD,
+        "it starts untrained weights at the full lr, which must be smaller than a cycle's (Smith "
+        "2018): a tenth of the lowest loss's (Gugger 2018, fastai), which is cautious",
+    ),
+    (
+        "plateau", "start", 10, 10 * THIRD,
+        "as cosine; its cuts mend a start that is too high, at the cost of patience",
+    ),
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
@@ -42,7 +65,7 @@ class Advice:
     @property
     def grid(self) -> list[float]:
         """From `low` to `high` in steps of about three, to search."""
-        count = 1 + max(1, round(math.log(self.high / self.low, THIRD)))
+        count = 1 + round(math.log(self.high / self.low, THIRD))
         return [nice(lr) for lr in np.geomspace(self.low, self.high, count).tolist()]
 
     @property
@@ -70,39 +93,12 @@ def advise(findings: Findings, algorithm: str) -> Iterator[Advice]:
             "(Defazio et al. 2024), so the middle between the lowest loss and a tenth of it",
         )
         return
-    for strategy, why in (
-        (
-            "onecycle",
-            "the lr of the lowest loss is the largest that a cycle may reach (Smith 2018), and "
-            "fastai peaks at a tenth of it; half way between",
-        ),
-        (
-            "warmup_decay",
-            "a warmup bears a larger lr than a cold start (Goyal et al. 2017): as onecycle",
-        ),
-    ):
+    for strategy, role, below, widest, why in SCHEDULES:
         yield Advice(
             strategy=strategy,
-            schedule=f"{strategy}, peak",
-            lr=nice(lowest / THIRD),
-            low=lowest / 10,
-            high=lowest,
-            choice=f"scheduler={strategy}",
-            why=why,
-        )
-    for strategy, why in (
-        (
-            "cosine",
-            "it starts untrained weights at the full lr, which must be smaller than a cycle's "
-            "(Smith 2018): a tenth of the lowest loss's (Gugger 2018, fastai), which is cautious",
-        ),
-        ("plateau", "as cosine; its cuts mend a start that is too high, at the cost of patience"),
-    ):
-        yield Advice(
-            strategy=strategy,
-            schedule=f"{strategy}, start",
-            lr=nice(lowest / 10),
-            low=lowest / 10 / THIRD,
+            schedule=f"{strategy}, {role}",
+            lr=nice(lowest / below),
+            low=lowest / widest,
             high=lowest,
             choice=f"scheduler={strategy}",
             why=why,

@@ -40,7 +40,7 @@ class Parts:
 
 
 class _Recorder(Recorder):
-    """Shows the tape what the loop records, and records what the tape makes of it."""
+    """Records what the loop does and the smoothed loss, and adds each update to the tape."""
 
     def __init__(
         self, folder: Path, measures: Sequence[Measure], display: Display, tape: Tape
@@ -58,7 +58,7 @@ class _Recorder(Recorder):
         super().record(step, epoch, seconds, {**values, "train/smoothed_loss": smoothed})
 
     def text(self, tag: str, step: int, text: str) -> None:
-        """The ramp's end is nothing to tell of."""
+        """Write nothing: how a ramp ended is printed by the command."""
 
 
 def run_ramp(parts: Parts, settings: RangeTest, *, seed: int, folder: Path) -> Ramp:

@@ -29,7 +29,7 @@ class Ramp:
 
 
 class Tape:
-    """Takes down a ramp update by update, and says when to stop.
+    """Records a ramp update by update, and tells when it must stop.
 
     The smoothed loss is the exponential moving average, divided by 1 - smoothing^n as Adam does
     against its start from zero; so do fastai's.

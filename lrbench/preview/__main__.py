@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lrbench.cli import shell
+from lrbench.cli.console import line, warn
 from lrbench.config import CONF, ConfigError
 from lrbench.draw import palette
 from lrbench.files import run_folder
@@ -37,19 +38,17 @@ def preview(arguments: Arguments, console: Console) -> None:
     curves = [_lay_out(choice, arguments, history, many=len(choices) > 1) for choice in choices]
 
     title = describe(curves)
-    console.print(Text(title), soft_wrap=True)
-    console.print()
+    line(console, f"{title}\n")
     for text in plots(curves, console.width) if "utf" in console.encoding else ():
         console.print(text)
         console.print()
     console.print(table(curves))
     console.print()
-    for line in notes(curves, differences(history, choices)):
-        console.print(Text(line), soft_wrap=True)
+    for note in notes(curves, differences(history, choices)):
+        line(console, note)
     for curve in curves:
         for warning in curve.warnings:
-            text = Text("warning: ", style="bold yellow") + Text(f"{curve.label}: {warning}")
-            console.print(text, soft_wrap=True)
+            warn(console, f"{curve.label}: {warning}")
     paths = picture_paths(arguments.output, curves)
     if paths:
         from lrbench.preview.picture import save_picture  # imports matplotlib
@@ -59,7 +58,7 @@ def preview(arguments: Arguments, console: Console) -> None:
         write_csv(arguments.csv, curves)
         paths = [*paths, arguments.csv]
     for path in paths:
-        console.print(Text(f"wrote {path}"), soft_wrap=True)
+        line(console, f"wrote {path}")
 
 
 def _lay_out(
@@ -95,31 +94,17 @@ def plots(curves: Sequence[ScheduleCurve], width: int) -> list[Text]:
     steps_per_epoch = epochs.pop() if len(epochs) == 1 else None
     x_stop = max(curve.total_steps for curve in curves)
 
-    def lines(chosen: Sequence[ScheduleCurve], attribute: str) -> list[Line]:
-        return [Line(c.label, palette.colour(c.name), *getattr(c, attribute)) for c in chosen]
+    def drawn(title: str, chosen: Sequence[ScheduleCurve], attribute: str, height: int) -> Text:
+        lines = [Line(c.label, palette.colour(c.name), *getattr(c, attribute)) for c in chosen]
+        epochs = steps_per_epoch if attribute == "lr_points" else None
+        return plot(
+            lines, title=title, x_stop=x_stop, steps_per_epoch=epochs, width=min(width, 120),
+            height=height,
+        )  # fmt: skip
 
-    texts = [
-        plot(
-            lines(curves, "lr_points"),
-            title="learning rate",
-            x_stop=x_stop,
-            steps_per_epoch=steps_per_epoch,
-            width=min(width, 120),
-            height=14,
-        )
-    ]
-    cycling = [curve for curve in curves if curve.cycles_momentum]
-    if cycling:
-        texts.append(
-            plot(
-                lines(cycling, "momentum_points"),
-                title="momentum",
-                x_stop=x_stop,
-                steps_per_epoch=None,
-                width=min(width, 120),
-                height=5,
-            )
-        )
+    texts = [drawn("learning rate", curves, "lr_points", 14)]
+    if cycling := [curve for curve in curves if curve.cycles_momentum]:
+        texts.append(drawn("momentum", cycling, "momentum_points", 5))
     return texts
 
 

@@ -32,7 +32,7 @@ Keys of the preview itself:
                         comes on top. Marks where the replay stops being valid: from the first
                         update whose lr differs from the recorded run's, its losses are no guide.
   steps_per_epoch=N     optimizer updates per epoch, where the dataset's size is not known yet
-  num_train=N           or: the number of training images, validation not counted
+  num_train=N           or: the number of training examples, validation not counted
 
 Options: --config-dir DIR (also choose from your own config files), --help; trust=MODULE or
 trust=[MODULE,MODULE] allows those files to name code of yours.

@@ -164,11 +164,11 @@ def find_steps_per_epoch(
                 return history.steps_per_epoch
             raise ConfigError(
                 "the dataset's size is not known before it is read: give num_train=... (training "
-                "images) or steps_per_epoch=... on the command line"
+                "examples) or steps_per_epoch=... on the command line"
             )
         num_train = sizes.train
     batch_size = settings.batch_size
-    rule = f"must be at most the number of training images ({num_train:,})"
+    rule = f"must be at most the number of training examples ({num_train:,})"
     require(batch_size <= num_train, "trainer.batch_size", batch_size, rule)
     return int(num_train // batch_size)
 

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from lrbench.draw import figure as figure_style
 from lrbench.draw import palette
 from lrbench.draw.labels import place
 from lrbench.preview.curve import ScheduleCurve, crowded
@@ -24,21 +25,11 @@ DPI = 150
 LABEL_GAP = 5.0  # pixels at DPI
 BEYOND = 0.6  # how much paler a replay is drawn where it is no longer valid
 STYLE: Any = {
+    **figure_style.STYLE,
     "font.size": 10,
-    "axes.edgecolor": palette.FAINT,
-    "axes.labelcolor": palette.INK,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": palette.GRID,
+    "axes.spines.top": True,  # the scale of epochs
     "grid.linewidth": 0.6,
-    "xtick.color": palette.INK,
-    "ytick.color": palette.INK,
-    "text.color": palette.INK,
-    "figure.facecolor": palette.BACKGROUND,
-    "axes.facecolor": palette.BACKGROUND,
-    "lines.linewidth": 1.8,
     "lines.dash_capstyle": "butt",
-    "svg.hashsalt": "lrbench",  # the same picture is the same file
 }
 
 

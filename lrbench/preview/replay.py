@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def read_history(folder: Path) -> History:
     # The epochs in the file are rounded to six digits; sizes, where known, are exact.
     sizes = build_part(cfg, "dataset").sizes()
     if sizes is not None:
-        steps_per_epoch = max(1, sizes.train // settings.batch_size)
+        steps_per_epoch = sizes.train // settings.batch_size
     total_steps = settings.total_steps(steps_per_epoch)
     scheduler = build_part(cfg, "scheduler")
     factors = scheduler.factors(total_steps, steps_per_epoch, losses, steps)
@@ -98,14 +99,19 @@ def _evaluations(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
 def starting_overrides(history: History, given: tuple[str, ...]) -> tuple[str, ...]:
     """The recorded run's overrides with `given` on top.
 
-    Where `given` chooses a scheduler, the recorded one's choice and settings are left out.
+    Where `given` chooses a scheduler, the recorded one's choice and settings are left out, those
+    of its parts (``scheduler@scheduler.parts.plateau.scheduler=cosine``) too.
     """
-    chosen = {word.partition("=")[0].lstrip("+~") for word in given}
+
+    def key(word: str) -> str:
+        return word.partition("=")[0].lstrip("+~")
+
+    chosen = {key(word) for word in given}
     kept = [
         word
         for word in history.overrides
-        if (key := word.partition("=")[0].lstrip("+~")) not in chosen
-        and not (key.partition(".")[0] == "scheduler" and "scheduler" in chosen)
+        if key(word) not in chosen
+        and not ("scheduler" in chosen and re.split("[.@]", key(word))[0] == "scheduler")
     ]
     return (*kept, *given)
 

@@ -13,7 +13,9 @@ from hydra import compose, initialize_config_dir
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lrbench.config import CONF
+from lrbench.find_lr import Ramp
 from lrbench.find_lr.__main__ import main
+from lrbench.find_lr.files import output_folder, write_points, write_settings
 
 SHORT = ["model=mlp", "num_steps=60", "num_seeds=2", "lr_min=1e-4", "output=found"]
 
@@ -31,8 +33,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def test_from_overrides_to_a_line_to_paste(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main([*SHORT, "num_seeds=3", "num_steps=30"])  # is replaced by the next
-    capsys.readouterr()
     main([*SHORT, "scheduler=onecycle", "optimizer.lr=5", "seed=4"])
     out = capsys.readouterr().out
     assert "mlp on digits with sgd" in out
@@ -67,7 +67,7 @@ def test_from_overrides_to_a_line_to_paste(
     assert ">onecycle, peak: " in drawn
     assert ">learning rate (shaded: the range)<" in drawn
     assert sorted(p.name for p in folder.iterdir()) == [
-        "loss_vs_lr.png", "loss_vs_lr.svg", "points.csv", "seed=4", "seed=5",
+        "loss_vs_lr.png", "loss_vs_lr.svg", "points.csv", "seed=4", "seed=5", "settings.json",
     ]  # fmt: skip
     for seed in ("4", "5"):
         mine = [row for row in points if row["seed"] == seed]
@@ -84,6 +84,27 @@ def test_from_overrides_to_a_line_to_paste(
             np.testing.assert_array_equal(
                 values, np.array([row[column] for row in mine], np.float32)
             )
+
+
+def test_a_test_of_other_settings_is_written_beside(tmp_path: Path) -> None:
+    curve = Ramp(lr=np.ones(1), loss=np.ones(1), smoothed=np.ones(1), diverged=False, seed=0)
+    asked, first = tmp_path / "found", {"lr_max": 1.0, "model": {"hidden": [8]}}
+    for settings, name in ((first, "found"), ({**first, "lr_max": 3.0}, "found-2")):
+        folder = output_folder(asked, settings)
+        assert folder.name == name
+        folder.mkdir()
+        write_points(folder, [curve])
+        write_settings(folder, settings)
+        assert output_folder(asked, settings) == folder  # the same test takes its own place again
+    record = tmp_path / "found" / "settings.json"
+    record.write_text(record.read_text().replace("1.0", "2.0"))
+    assert output_folder(asked, {**first, "lr_max": 2.0}).name == "found-3"  # not what was written
+
+
+@pytest.mark.parametrize("group", ["model", "optimizer", "trainer", "dataset"])
+def test_a_target_of_another_kind_is_a_mistake(group: str) -> None:
+    with pytest.raises(SystemExit, match=rf"{group}\._target_=lrbench.scheduler.Cosine is not a "):
+        main([*SHORT, f"{group}._target_=lrbench.scheduler.Cosine"])
 
 
 def test_help_tells_the_keys_and_their_numbers(capsys: pytest.CaptureFixture[str]) -> None:

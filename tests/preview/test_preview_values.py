@@ -288,7 +288,7 @@ def test_lint_warnings_are_those_of_the_run() -> None:
         (["num_train=0"], "num_train=0 must be a whole number of at least 1"),
         (["steps_per_epoch=4", "num_train=4"], "give one of them"),
         (["outptu=x"], "outptu=x: no such key; did you mean output?"),
-        (["--config-dir"], "--config-dir needs a folder"),
+        (["--config-dir"], "--config-dir needs a value"),
     ],
 )
 def test_mistakes_on_the_command_line(words: list[str], message: str) -> None:
