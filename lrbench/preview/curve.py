@@ -17,8 +17,7 @@ from lrbench.preview.compose import Choice
 from lrbench.preview.downsample import thin
 from lrbench.preview.replay import History, Mark, first_difference
 from lrbench.run.parts import build_part
-from lrbench.scheduler import Progress, Scheduler, lint
-from lrbench.scheduler.base import Plan
+from lrbench.scheduler import Plan, Scheduler, lint
 from lrbench.trainer import Trainer
 
 Evaluations = tuple[tuple[float, ...], tuple[int, ...]]
@@ -119,8 +118,8 @@ def lay_out(choice: Choice, arguments: Arguments, history: History | None) -> Sc
     if history is not None and scheduler.reads_losses:
         evaluations = (history.losses, history.steps)
     try:
-        plan = scheduler.plan(Progress(0, total_steps, steps_per_epoch, *evaluations))
-        factors = np.array(scheduler.factors(total_steps, steps_per_epoch, *evaluations))
+        plan = scheduler.plan(total_steps, steps_per_epoch, *evaluations)
+        factors = np.array(plan.factors())
         num_evaluations = math.ceil(total_steps / eval_every)
         warnings = lint(scheduler, total_steps, steps_per_epoch, num_evaluations)
     except ValueError as error:

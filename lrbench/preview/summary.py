@@ -9,7 +9,6 @@ import numpy as np
 from rich.table import Table
 
 from lrbench.preview.curve import ScheduleCurve
-from lrbench.scheduler import Progress
 
 CSV_COLUMNS = ("schedule", "step", "epoch", "lr", "momentum")
 
@@ -78,10 +77,7 @@ def notes(curves: Sequence[ScheduleCurve], differences: str) -> Iterator[str]:
 
 
 def _replay_notes(curve: ScheduleCurve) -> Iterator[str]:
-    at_end = Progress(
-        curve.total_steps, curve.total_steps, curve.steps_per_epoch, *curve.evaluations
-    )
-    for change in curve.scheduler.changes(at_end):
+    for change in curve.plan.changes(curve.total_steps):
         epoch = change.step / curve.steps_per_epoch
         yield f"{curve.label}: update {change.step:,} (epoch {epoch:.4g}): {change.reason}"
     if curve.mark is None:

@@ -36,7 +36,9 @@ def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> I
     num_parameters = sum(p.numel() for p in loop.model.parameters())
     unit = data.examples.unit
     inputs, outputs = ("×".join(map(str, s)) for s in (data.examples.inputs, loop.task.outputs))
-    phases = " → ".join(f"{phase.name} {phase.stop - phase.start:,}" for phase in loop.phases)
+    phases = " → ".join(
+        f"{phase.name} {phase.stop - phase.start:,}" for phase in loop.plan.segments
+    )
     yield f"lrbench {lrbench.__version__}: {choices['scheduler']} on {choices['dataset']}"
     yield f"  model      {choices['model']}, {num_parameters:,} parameters"
     yield (

@@ -68,7 +68,7 @@ def resume(folder: Path, asked: DictConfig | None, policy: str | None) -> DictCo
         new = {**new, "scheduler": _kept(policy, old["scheduler"], checkpoint, total_steps)}
     scheduler = build(new["scheduler"], "scheduler")
     try:
-        scheduler.phases(total_steps, checkpoint["steps_per_epoch"])
+        scheduler.plan(total_steps, checkpoint["steps_per_epoch"])
     except ValueError as error:
         raise FolderError(f"scheduler.{error}") from error
     return _make_over(folder, new, checkpoint, policy)

@@ -7,28 +7,11 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
-from typing import TypeVar
 
 from lrbench.config import duration
 from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.shapes import WARMUP_SHAPES, Curve, constant, warmup_curve
-
-T = TypeVar("T")
-
-
-class Remembered(tuple[T, ...]):
-    """A tuple that computes its hash once, for a history that is looked up at every update.
-
-    Its values must not change their hashes, as numbers don't. It equals a plain tuple of them.
-    """
-
-    def __hash__(self) -> int:
-        found: int | None = self.__dict__.get("hash")
-        if found is None:
-            found = self.__dict__["hash"] = super().__hash__()
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +19,7 @@ class Progress:
     """How far a run is; the one clock is optimizer updates.
 
     `val_losses` and `val_steps` run in parallel: the validation loss of each evaluation so far,
-    oldest first, and the number of updates that had been taken when it was measured. A loop that
-    asks at every update gives them as `Remembered`.
+    oldest first, and the number of updates that had been taken when it was measured.
     """
 
     step: int  # updates already taken; the factor is for the next one
@@ -45,15 +27,6 @@ class Progress:
     steps_per_epoch: int
     val_losses: tuple[float, ...] = ()
     val_steps: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """A stretch of the schedule: updates `start` to `stop` (exclusive), and its name in words."""
-
-    name: str
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +81,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class Plan:
-    """A schedule laid out on one run: segments without gaps from update 0 to the last."""
+    """A schedule laid out on one run: segments without gaps from update 0 to the last.
+
+    A loop holds it and asks it at every update; a schedule that reads losses is laid out again
+    after each evaluation.
+    """
 
     total_steps: int
     segments: tuple[Segment, ...]
@@ -127,6 +104,29 @@ class Plan:
         """The momentum of update `step`, or None."""
         curve = self.at(step).momentum
         return None if curve is None else curve(min(step, self.total_steps))
+
+    def factors(self) -> list[float]:
+        """The factor of every update of the run."""
+        return [value for s in self.segments for value in map(s.factor, range(s.start, s.stop))]
+
+    def momenta(self) -> list[float | None]:
+        """The momentum of every update of the run, None where the optimizer's own stays."""
+        momenta: list[float | None] = []
+        for s in self.segments:
+            steps = range(s.start, s.stop)
+            momenta += [None] * len(steps) if s.momentum is None else map(s.momentum, steps)
+        return momenta
+
+    def changes(self, step: int) -> tuple[Change, ...]:
+        """What the schedule has done up to update `step`, and why, oldest first.
+
+        One for each segment that has begun since update 0, the cuts of a plateau among them.
+        """
+        return tuple(
+            Change(segment.start, segment.reason or f"{before.name} ends, {segment.name} begins")
+            for before, segment in pairwise(self.segments)
+            if segment.start <= step
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +187,46 @@ class Scheduler(ABC):
         """The lowest factor that the schedule can take once its warmup is over."""
         return 0.0
 
+    def plan(
+        self,
+        total_steps: int,
+        steps_per_epoch: int,
+        val_losses: Sequence[float] = (),
+        val_steps: Sequence[int] = (),
+    ) -> Plan:
+        """The schedule laid out on a run, with the validation losses that it has had so far.
+
+        A loop lays it out once, and again after each evaluation if the schedule `reads_losses`;
+        the other methods lay it out at every call.
+
+        Raises:
+            ValueError: the durations do not fit a run of `total_steps` updates.
+        """
+        require(total_steps >= 1, "total_steps", total_steps, "must be at least 1")
+        require(steps_per_epoch >= 1, "steps_per_epoch", steps_per_epoch, "must be at least 1")
+        if len(val_losses) != len(val_steps):
+            raise ValueError(
+                f"{len(val_losses)} val_losses need as many val_steps, got {len(val_steps)}"
+            )
+        run = Run(total_steps, steps_per_epoch, tuple(val_losses), tuple(val_steps))
+        warmup = run.whole(self.warmup)
+        require(
+            warmup < total_steps,
+            "warmup",
+            self.warmup,
+            f"must be shorter than the run ({total_steps} steps)",
+        )
+        segments = [s for s in self.body(run, warmup) if s.start < min(s.stop, total_steps)]
+        planned_stop = segments[-1].stop
+        segments[-1] = replace(segments[-1], stop=total_steps)
+        if warmup:
+            segments.insert(0, self.warmup_segment(warmup, segments[0]))
+        segments = [replace(s, factor=self.paced(s.factor, run)) for s in segments]
+        starts = tuple(segment.start for segment in segments)
+        stops = tuple(segment.stop for segment in segments)
+        assert starts == (0, *stops[:-1]), f"{self}: gaps between segments {starts}, {stops}"
+        return Plan(total_steps, tuple(segments), starts, planned_stop)
+
     def factor(self, progress: Progress) -> float:
         """The multiplier of every parameter group's base lr for the next update.
 
@@ -195,96 +235,41 @@ class Scheduler(ABC):
         Raises:
             ValueError: the durations do not fit a run of `progress.total_steps` updates.
         """
-        return self.plan(progress).factor(progress.step)
+        return self._plan_of(progress).factor(progress.step)
 
     def momentum(self, progress: Progress) -> float | None:
         """The momentum (Adam: beta1) of the next update, or None to leave the optimizer's own."""
-        return self.plan(progress).momentum(progress.step)
-
-    def phases(self, total_steps: int, steps_per_epoch: int) -> tuple[Phase, ...]:
-        """The schedule in words and updates, for the run's header; together they cover the run.
-
-        Raises:
-            ValueError: the durations do not fit a run of `total_steps` updates.
-        """
-        segments = _plan(self, total_steps, steps_per_epoch, (), ()).segments
-        return tuple(Phase(segment.name, segment.start, segment.stop) for segment in segments)
+        return self._plan_of(progress).momentum(progress.step)
 
     def changes(self, progress: Progress) -> tuple[Change, ...]:
-        """What the schedule has done up to `progress.step`, and why, oldest first.
+        """What the schedule has done up to `progress.step`, and why, oldest first."""
+        return self._plan_of(progress).changes(progress.step)
 
-        One for each phase that has begun since update 0 and for each cut of a plateau.
-        """
-        segments = self.plan(progress).segments
-        return tuple(
-            Change(segment.start, segment.reason or f"{before.name} ends, {segment.name} begins")
-            for before, segment in pairwise(segments)
-            if segment.start <= progress.step
-        )
+    def phases(self, total_steps: int, steps_per_epoch: int) -> tuple[Segment, ...]:
+        """The segments of the schedule, which together cover the run: a name, a start, a stop."""
+        return self.plan(total_steps, steps_per_epoch).segments
 
     def factors(
         self,
         total_steps: int,
         steps_per_epoch: int,
-        val_losses: tuple[float, ...] = (),
-        val_steps: tuple[int, ...] = (),
+        val_losses: Sequence[float] = (),
+        val_steps: Sequence[int] = (),
     ) -> list[float]:
-        """The factor of every update of a run, for previews: a million in well under a second.
+        """The factor of every update of a run: a million in well under a second.
 
         A plateau is replayed on `val_losses`, measured after `val_steps` updates.
         """
-        plan = self.plan(Progress(0, total_steps, steps_per_epoch, val_losses, val_steps))
-        return [value for s in plan.segments for value in map(s.factor, range(s.start, s.stop))]
+        return self.plan(total_steps, steps_per_epoch, val_losses, val_steps).factors()
 
     def momenta(self, total_steps: int, steps_per_epoch: int) -> list[float | None]:
         """The momentum of every update of a run, None where the optimizer's own stays."""
-        plan = _plan(self, total_steps, steps_per_epoch, (), ())
-        momenta: list[float | None] = []
-        for s in plan.segments:
-            steps = range(s.start, s.stop)
-            momenta += [None] * len(steps) if s.momentum is None else map(s.momentum, steps)
-        return momenta
+        return self.plan(total_steps, steps_per_epoch).momenta()
 
-    def plan(self, progress: Progress) -> Plan:
-        """The schedule laid out on the run of `progress`; remembered, so asking often is cheap."""
-        losses, steps = progress.val_losses, progress.val_steps
-        if not self.reads_losses:
-            losses, steps = (), ()
-        return _plan(self, progress.total_steps, progress.steps_per_epoch, losses, steps)
-
-
-@lru_cache(maxsize=256)
-def _plan(
-    scheduler: Scheduler,
-    total_steps: int,
-    steps_per_epoch: int,
-    val_losses: tuple[float, ...],
-    val_steps: tuple[int, ...],
-) -> Plan:
-    require(total_steps >= 1, "total_steps", total_steps, "must be at least 1")
-    require(steps_per_epoch >= 1, "steps_per_epoch", steps_per_epoch, "must be at least 1")
-    if len(val_losses) != len(val_steps):
-        raise ValueError(
-            f"{len(val_losses)} val_losses need as many val_steps, got {len(val_steps)}"
+    def _plan_of(self, progress: Progress) -> Plan:
+        return self.plan(
+            progress.total_steps, progress.steps_per_epoch, progress.val_losses, progress.val_steps
         )
-    run = Run(total_steps, steps_per_epoch, val_losses, val_steps)
-    warmup = run.whole(scheduler.warmup)
-    require(
-        warmup < total_steps,
-        "warmup",
-        scheduler.warmup,
-        f"must be shorter than the run ({total_steps} steps)",
-    )
-    segments = [s for s in scheduler.body(run, warmup) if s.start < min(s.stop, total_steps)]
-    planned_stop = segments[-1].stop
-    segments[-1] = replace(segments[-1], stop=total_steps)
-    if warmup:
-        segments.insert(0, scheduler.warmup_segment(warmup, segments[0]))
-    segments = [replace(s, factor=scheduler.paced(s.factor, run)) for s in segments]
-    starts = tuple(segment.start for segment in segments)
-    stops = tuple(segment.stop for segment in segments)
-    assert starts == (0, *stops[:-1]), f"{scheduler}: gaps between segments {starts}, {stops}"
-    return Plan(total_steps, tuple(segments), starts, planned_stop)
 
 
 def require_duration(name: str, value: str, *, rest: bool = False) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.base import (
     Plan,
-    Progress,
     Run,
     Scheduler,
     Segment,
@@ -61,14 +59,6 @@ class Chain(Scheduler):
         rests = [name for name, part in self.parts.items() if part.duration == "rest"]
         if len(rests) > 1:
             raise ValueError(f"parts.{rests[1]}.duration=rest, but parts.{rests[0]} has it too")
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:  # asked for at every update
-        base = (self.warmup, self.warmup_shape, self.warmup_start_factor)
-        return hash((base, tuple(self.parts.items())))
 
     @property
     def reads_losses(self) -> bool:
@@ -130,9 +120,9 @@ def _plan_of(part: Part, path: str, run: Run, first: int, stop: int) -> Plan:
         for loss, step in zip(run.val_losses, run.val_steps, strict=True)
         if first <= step < stop
     ]
-    losses, steps = tuple(loss for loss, _ in own), tuple(step for _, step in own)
+    losses, steps = [loss for loss, _ in own], [step for _, step in own]
     try:
-        return part.scheduler.plan(Progress(0, stop - first, run.steps_per_epoch, losses, steps))
+        return part.scheduler.plan(stop - first, run.steps_per_epoch, losses, steps)
     except ValueError as error:
         raise ValueError(f"{path}.{error}") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lrbench.scheduler.base import Plan, Progress, Run, Scheduler
+from lrbench.scheduler.base import Plan, Run, Scheduler
 from lrbench.scheduler.chain import Chain
 from lrbench.scheduler.plateau import Plateau
 
@@ -36,7 +36,7 @@ def lint(
     Raises:
         ValueError: the schedule does not fit the run.
     """
-    plan = scheduler.plan(Progress(0, total_steps, steps_per_epoch))
+    plan = scheduler.plan(total_steps, steps_per_epoch)
     if num_evaluations is None:
         num_evaluations = max(total_steps // steps_per_epoch, 1)
     evaluations = [total_steps * (i + 1) // num_evaluations for i in range(num_evaluations)]
@@ -112,7 +112,7 @@ def _parts(
     scheduler: Scheduler, total_steps: int, steps_per_epoch: int, evaluations: list[int]
 ) -> Iterator[str]:
     """What each schedule of a chain, or the one there is, cannot do in its stretch of the run."""
-    plan = scheduler.plan(Progress(0, total_steps, steps_per_epoch))
+    plan = scheduler.plan(total_steps, steps_per_epoch)
     last, end = plan.segments[-1], plan.factor(total_steps)
     if plan.planned_stop > total_steps:
         yield (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lrbench.config.checks import require
-from lrbench.scheduler.base import Progress, Run, Scheduler, Segment
+from lrbench.scheduler.base import Run, Scheduler, Segment
 from lrbench.scheduler.shapes import constant
 
 
@@ -41,9 +41,8 @@ class Continued(Scheduler):
             for loss, step in zip(run.val_losses, run.val_steps, strict=True)
             if step <= end
         ]
-        losses, steps = tuple(loss for loss, _ in seen), tuple(step for _, step in seen)
-        progress = Progress(0, self.planned_steps, run.steps_per_epoch, losses, steps)
-        plan = self.schedule.plan(progress)
+        losses, steps = [loss for loss, _ in seen], [step for _, step in seen]
+        plan = self.schedule.plan(self.planned_steps, run.steps_per_epoch, losses, steps)
         last = plan.factor(self.planned_steps)
         hold = Segment("hold", self.planned_steps, run.total_steps, constant(last))
         segments = [replace(s, stop=min(s.stop, end)) for s in (*plan.segments, hold)]

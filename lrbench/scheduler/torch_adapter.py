@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrbench.scheduler.base import Progress, Remembered, Scheduler
+from lrbench.scheduler.base import Scheduler
 
 
 def as_torch(
@@ -49,23 +49,12 @@ class TorchScheduler(LRScheduler):
         self.val_steps: tuple[int, ...] = ()
         self.base_momenta = [_momentum(group) for group in optimizer.param_groups]
         self._moved_momentum = False
-        scheduler.phases(total_steps, steps_per_epoch)  # refuses what does not fit
+        self._lay_out()
         super().__init__(optimizer)
-
-    @property
-    def progress(self) -> Progress:
-        """How far the run is."""
-        return Progress(
-            self.last_epoch,  # torch's name for the number of steps
-            self.total_steps,
-            self.steps_per_epoch,
-            self.val_losses,
-            self.val_steps,
-        )
 
     def get_lr(self) -> list[float | Tensor]:
         """The lr of each parameter group for the next update."""
-        factor = self.scheduler.factor(self.progress)
+        factor = self._plan.factor(self.last_epoch)  # torch's name for the number of steps
         return [float(base_lr) * factor for base_lr in self.base_lrs]
 
     def step(self, metrics: SupportsFloat | None = None) -> None:  # type: ignore[override]
@@ -74,8 +63,9 @@ class TorchScheduler(LRScheduler):
             super().step()
             self._set_momentum()
             return
-        self.val_losses = Remembered((*self.val_losses, float(metrics)))
-        self.val_steps = Remembered((*self.val_steps, self.last_epoch))
+        self.val_losses = (*self.val_losses, float(metrics))
+        self.val_steps = (*self.val_steps, self.last_epoch)
+        self._lay_out()
         self._set_lr()
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,10 +98,15 @@ class TorchScheduler(LRScheduler):
         self.last_epoch = state_dict["step"]
         self.base_lrs = list(state_dict["base_lrs"])
         self.base_momenta = list(state_dict["base_momenta"])
-        self.val_losses = Remembered(state_dict["val_losses"])
-        self.val_steps = Remembered(state_dict["val_steps"])
+        self.val_losses = tuple(state_dict["val_losses"])
+        self.val_steps = tuple(state_dict["val_steps"])
+        self._lay_out()
         self._set_lr()
         self._set_momentum()
+
+    def _lay_out(self) -> None:
+        run = (self.total_steps, self.steps_per_epoch, self.val_losses, self.val_steps)
+        self._plan = self.scheduler.plan(*run)
 
     def _schedule(self) -> str:
         return f"{self.scheduler} over {self.total_steps} steps, {self.steps_per_epoch} per epoch"
@@ -125,7 +120,7 @@ class TorchScheduler(LRScheduler):
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def _set_momentum(self) -> None:
-        momentum = self.scheduler.momentum(self.progress)
+        momentum = self._plan.momentum(self.last_epoch)
         if momentum is None and not self._moved_momentum:
             return
         self._moved_momentum = momentum is not None

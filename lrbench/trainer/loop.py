@@ -22,7 +22,7 @@ from lrbench.optimizer.schedule_free import (
     start_training,
 )
 from lrbench.record.recorder import Recorder
-from lrbench.scheduler import Progress, Remembered, Scheduler
+from lrbench.scheduler import Plan, Scheduler
 from lrbench.task import Sum, Task
 from lrbench.trainer import Trainer, distributed, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate, fetched, means
@@ -94,7 +94,6 @@ class Loop:
         self.seed = seed
         self.device = device
         self.state = State()
-        self._val: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
         try:
             self.steps_per_epoch = data.train.steps_per_epoch(settings.batch_size)
             self.share = distributed.positions(
@@ -105,11 +104,10 @@ class Loop:
         self.total_steps = settings.total_steps(self.steps_per_epoch)
         self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
         try:
-            self.phases = scheduler.phases(self.total_steps, self.steps_per_epoch)
-            momentum = scheduler.momentum(self.progress(0))
+            self.plan = self._lay_out()
         except ValueError as error:
             raise ValueError(f"scheduler.{error}") from error
-        set_momentum(optimizer, momentum)
+        set_momentum(optimizer, self.plan.momentum(0))
         self.dtype = hardware.choose_precision(settings.precision, device)
         self.autocast: Callable[[], AbstractContextManager[Any]]
         self.autocast = hardware.autocast(device, self.dtype)
@@ -138,11 +136,13 @@ class Loop:
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         if self.scaler is not None:
             self.scaler.load_state_dict(self.state.loss_scale)
-        self._remember_validations()
+        self.plan = self._lay_out()
 
-    def _remember_validations(self) -> None:
+    def _lay_out(self) -> Plan:
+        """The schedule on this run, as the validation losses so far make it."""
         losses = self.state.validations.get("loss", [])
-        self._val = Remembered(losses), Remembered(self.state.val_steps)
+        steps = self.state.val_steps
+        return self.scheduler.plan(self.total_steps, self.steps_per_epoch, losses, steps)
 
     def run(
         self,
@@ -197,9 +197,8 @@ class Loop:
 
     def _update(self, inputs: Tensor, targets: Tensor) -> None:
         """Take one optimizer update at the lr and momentum that the schedule gives for it."""
-        progress = self.progress(self.state.step)
-        set_lr(self.optimizer, self.scheduler.factor(progress))
-        set_momentum(self.optimizer, self.scheduler.momentum(progress))
+        set_lr(self.optimizer, self.plan.factor(self.state.step))
+        set_momentum(self.optimizer, self.plan.momentum(self.state.step))
         measured = self._attempt(inputs, targets)
         while measured is None:  # fp16 overflowed: the same update again, at the smaller loss scale
             measured = self._attempt(inputs, targets)
@@ -310,8 +309,9 @@ class Loop:
             state.val_steps.append(state.step)
             for name, value in validation.items():
                 state.validations.setdefault(name, []).append(value)
-            self._remember_validations()
-        for change in self.scheduler.changes(self.progress(state.step)):
+            if self.scheduler.reads_losses:
+                self.plan = self._lay_out()
+        for change in self.plan.changes(state.step):
             if reported < change.step <= state.step:
                 log.info("update %d: %s", change.step, change.reason)
                 self.recorder.text("schedule", change.step, change.reason)
@@ -398,14 +398,10 @@ class Loop:
             "primary": self.measures[0],
         }
 
-    def progress(self, step: int) -> Progress:
-        """The schedule's view of the run after `step` updates."""
-        return Progress(step, self.total_steps, self.steps_per_epoch, *self._val)
-
     def _lr(self, step: int | None = None) -> float:
         """The lr that update number `step` (1-based; None: the last one taken) used."""
         step = self.state.step if step is None else step
-        factor = self.scheduler.factor(self.progress(max(0, step - 1)))
+        factor = self.plan.factor(max(0, step - 1))
         return float(self.optimizer.param_groups[0]["initial_lr"] * factor)
 
     def _seed_model(self) -> None:

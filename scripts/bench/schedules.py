@@ -1,7 +1,8 @@
 """What a schedule costs: python scripts/bench/schedules.py
 
-The factor and momentum of one update, as the training loop asks for them, and the preview of a
-million updates, for every choice of conf/scheduler and for a plateau after many evaluations.
+The factor and momentum of one update, as the training loop asks its plan for them, laying the
+plan out, and the preview of a million updates, for every choice of conf/scheduler and for a
+plateau after many evaluations.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from common import heading, table
 
 from lrbench.config import CONF, load
-from lrbench.scheduler import Plateau, Progress, Remembered, Scheduler
+from lrbench.scheduler import Plateau, Scheduler
 
 STEPS, EPOCH = 1_000_000, 1000
 REPEATS = 7
@@ -27,24 +28,24 @@ def best(function: Callable[[], object], number: int) -> float:
 
 def row(name: str, schedule: Scheduler, evaluations: int) -> list[str]:
     """One schedule's costs after `evaluations` validation losses."""
-    losses = Remembered(1 + 1 / (i + 1) for i in range(evaluations))
-    steps = Remembered(range(EPOCH, EPOCH * (evaluations + 1), EPOCH))
+    losses = [1 + 1 / (i + 1) for i in range(evaluations)]
+    steps = range(EPOCH, EPOCH * (evaluations + 1), EPOCH)
+    plan = schedule.plan(STEPS, EPOCH, losses, steps)
     at = EPOCH * evaluations + EPOCH // 2
 
     def update() -> None:
-        progress = Progress(at, STEPS, EPOCH, losses, steps)
-        schedule.factor(progress)
-        schedule.momentum(progress)
+        plan.factor(at)
+        plan.momentum(at)
 
-    def preview() -> None:
-        schedule.factors(STEPS, EPOCH, losses, steps)
+    def lay_out() -> None:
+        schedule.plan(STEPS, EPOCH, losses, steps)
 
-    factor = best(lambda: schedule.factor(Progress(at, STEPS, EPOCH, losses, steps)), 10_000)
     return [
         name + (f", {evaluations} evaluations" if evaluations else ""),
-        f"{1e6 * factor:.1f}",
-        f"{1e6 * best(update, 10_000):.1f}",
-        f"{statistics.median(timeit.repeat(preview, number=1, repeat=3)):.2f}",
+        f"{1e6 * best(lambda: plan.factor(at), 10_000):.2f}",
+        f"{1e6 * best(update, 10_000):.2f}",
+        f"{1e6 * best(lay_out, 20):.0f}",
+        f"{statistics.median(timeit.repeat(plan.factors, number=1, repeat=3)):.2f}",
     ]
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     plateau = load("scheduler", "plateau")
     assert isinstance(plateau, Plateau)
     rows += [row("plateau", plateau, n) for n in (100, 999)]
-    table(["schedule", "factor, µs", "factor and momentum, µs", "preview, s"], rows)
+    table(["schedule", "factor, µs", "factor and momentum, µs", "plan, µs", "preview, s"], rows)
 
 
 if __name__ == "__main__":

@@ -88,8 +88,7 @@ def test_phases_cover_the_run_and_curves_agree(name: str, total: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_is_hashable_and_refuses_an_empty_run(name: str) -> None:
-    assert hash(loaded(name)) == hash(make(name))
+def test_refuses_an_empty_run(name: str) -> None:
     with pytest.raises(ValueError, match="total_steps=0 must be at least 1"):
         loaded(name).factor(Progress(0, 0, 1))
 
@@ -98,10 +97,10 @@ def test_is_hashable_and_refuses_an_empty_run(name: str) -> None:
 def test_is_fast(name: str) -> None:
     """Ten times slower than measured on one slow core still passes."""
     schedule = loaded(name)
-    steps = tuple(range(100, 10_100, 100))
-    progress = Progress(5_000, 10_000, 100, tuple(1 / step for step in steps), steps)
-    seconds = min(timeit.repeat(lambda: schedule.factor(progress), number=1000, repeat=3)) / 1000
-    assert seconds < 40e-6
+    steps = range(100, 10_100, 100)
+    plan = schedule.plan(10_000, 100, [1 / step for step in steps], steps)
+    seconds = min(timeit.repeat(lambda: plan.factor(5_000), number=1000, repeat=3)) / 1000
+    assert seconds < 20e-6
     assert timeit.timeit(lambda: schedule.factors(1_000_000, 1000), number=1) < 3
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from schedule_oracles import assert_equal, make
 
-from lrbench.scheduler import Plateau, Progress, Remembered
+from lrbench.scheduler import Plateau, Progress
 
 
 def levels(schedule: Plateau, losses: list[float], interval: int = 1) -> list[float]:
@@ -141,21 +141,3 @@ def test_refuses_bad_values(changes: dict[str, object], message: str) -> None:
 def test_refuses_losses_without_their_steps() -> None:
     with pytest.raises(ValueError, match="2 val_losses need as many val_steps, got 0"):
         make("plateau").factor(Progress(0, 10, 10, (1.0, 2.0)))
-
-
-def test_a_remembered_history_is_hashed_once_and_equals_a_plain_one() -> None:
-    class Loss(float):
-        hashed = 0
-
-        def __hash__(self) -> int:
-            Loss.hashed += 1
-            return super().__hash__()
-
-    losses = Remembered([Loss(0.5), Loss(0.25)])
-    schedule = make("plateau", patience=0)
-    for step in range(3, 20):
-        remembered = schedule.factor(Progress(step, 20, 1, losses, Remembered([1, 2])))
-        assert remembered == schedule.factor(Progress(step, 20, 1, (0.5, 0.25), (1, 2)))
-    assert Loss.hashed == 2
-    assert losses == (0.5, 0.25)
-    assert hash(losses) == hash((0.5, 0.25))

@@ -96,9 +96,8 @@ def test_every_update_uses_the_lr_and_momentum_of_the_schedule(
     run(loop, tmp_path / "a", Saved())
     assert len(used) == 36
     for step, (lr, momentum) in enumerate(used):
-        progress = loop.progress(step)
-        assert lr == 0.05 * loop.scheduler.factor(progress)
-        assert momentum == (loop.scheduler.momentum(progress) or 0.9)
+        assert lr == 0.05 * loop.plan.factor(step)
+        assert momentum == (loop.plan.momentum(step) or 0.9)
     rows = history(tmp_path / "a")
     assert [int(row["step"]) for row in rows] == list(range(1, 37))
     assert numbers(rows, "lr") == pytest.approx([lr for lr, _ in used], rel=1e-6)
@@ -211,7 +210,7 @@ def test_fp16_overflow_repeats_the_update_and_the_schedule_waits(tmp_path: Path)
     assert [step for step, taken in attempts if taken] == list(range(36))
     rows = history(tmp_path / "a")
     assert [int(r["step"]) for r in rows] == list(range(1, 37))
-    expected = [0.1 * loop.scheduler.factor(loop.progress(step)) for step in range(36)]
+    expected = [0.1 * loop.plan.factor(step) for step in range(36)]
     assert numbers(rows, "lr") == pytest.approx(expected, rel=1e-6)
 
 
