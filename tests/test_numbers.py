@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lrbench import __main__ as program
 from lrbench.config import CONF, ConfigError, trust
-from lrbench.dataset import Augment, Dataset, DatasetError, Images
+from lrbench.dataset import Augment, DatasetError, ImageDataset, Images
 from lrbench.model import Model
 from lrbench.run.run import run
 from lrbench.task import Shapes
@@ -147,7 +147,7 @@ def test_other_runtime_errors_are_bugs(command: Command, monkeypatch: pytest.Mon
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given(Dataset):
+class Given(ImageDataset):
     """The images and labels that it is given."""
 
     images: Any

@@ -1,4 +1,4 @@
-"""Datasets: images as uint8 tensors on the training device, and batches of them.
+"""Datasets: examples on the training device, and batches (inputs, targets) of them.
 
 Importing this package imports neither torch nor any dataset library: `Dataset.load` does.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lrbench.dataset.base import Dataset, ImageDataset
 from lrbench.dataset.digits import Digits
 from lrbench.dataset.imagefolder import ImageFolder
-from lrbench.dataset.kinds import Augment, Dataset, DatasetError, Images, Sizes
+from lrbench.dataset.kinds import Arrays, Augment, DatasetError, Images, Sizes
 from lrbench.dataset.published import PublishedDataset
 
 if TYPE_CHECKING:
     from lrbench.dataset.data import Batch, Data, EvalSplit, TrainSplit
 
 __all__ = [
+    "Arrays",
     "Augment",
     "Batch",
     "Data",
@@ -23,6 +25,7 @@ __all__ = [
     "DatasetError",
     "Digits",
     "EvalSplit",
+    "ImageDataset",
     "ImageFolder",
     "Images",
     "PublishedDataset",

@@ -181,7 +181,7 @@ def cached_images(
         verify_bytes: check the whole cache at once if it is not larger than this.
     """
     home = cache_home(tree.root, cache, in_channels=in_channels, image_size=image_size)
-    folder = home / tree.digest[:32]
+    folder = home / tree.state[:32]
     try:
         images = _open_sound(folder, verify_bytes, report=False)
         if images is None:
@@ -261,7 +261,7 @@ def _make(tree: Tree, folder: Path, *, in_channels: int, image_size: int | None)
             journal.write(f"{done.number} {done.images_crc} {done.sums_crc}\n")
             journal.flush()
             advance(done.num_images)
-    if scan(tree.root).digest != tree.digest:
+    if scan(tree.root).state != tree.state:
         raise DatasetError(f"{tree.root} was changed while its images were decoded: run again")
     meta = Meta(
         shape=meta_shape,

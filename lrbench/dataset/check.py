@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrbench.dataset.kinds import Dataset, DatasetError, Images
+from lrbench.dataset.kinds import Augment, DatasetError, Images
 
 
 def check_images(reader: str, images: Images) -> None:
@@ -23,6 +23,8 @@ def check_images(reader: str, images: Images) -> None:
     if len(names) < 2:
         raise DatasetError(f"a dataset must have two classes or more, not {len(names)}: {names}")
     parts = [("train", images.train_images, images.train_labels)]
+    if images.val_images is not None and images.val_labels is not None:
+        parts.append(("val", images.val_images, images.val_labels))
     if images.test_images is not None and images.test_labels is not None:
         parts.append(("test", images.test_images, images.test_labels))
     else:
@@ -34,7 +36,7 @@ def check_images(reader: str, images: Images) -> None:
         square = len(shape) == 4 and min(shape) > 0 and shape[1] == shape[2]
         require(square, f"square {part}_images (N, H, W, C), not {shape}")
         same = shape[1:] == images.train_images.shape[1:]
-        require(same, f"test_images of the training images' shape, not {shape}")
+        require(same, f"{part}_images of the training images' shape, not {shape}")
         kind = getattr(labels, "dtype", None)
         fits = kind == np.int64 and labels.shape == shape[:1]
         require(fits, f"{part}_labels as int64, one for each image")
@@ -43,20 +45,26 @@ def check_images(reader: str, images: Images) -> None:
         require(low >= 0 and high < len(names), rule)
 
 
-def check_sizes(config: Dataset, height: int, channels: int) -> None:
+def check_sizes(
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    augment: Augment,
+    height: int,
+    channels: int,
+) -> None:
     """Refuse moments and augmentation that do not fit images of `height` pixels and `channels`.
 
     Raises:
         DatasetError: it names the key and what would fit.
     """
-    for name, numbers in (("mean", config.mean), ("std", config.std)):
+    for name, numbers in (("mean", mean), ("std", std)):
         if numbers is not None and len(numbers) != channels:
             raise DatasetError(
                 f"dataset.{name}={list(numbers)} must have one number per channel ({channels})"
             )
     for name, pixels in (
-        ("crop_padding", config.augment.crop_padding),
-        ("cutout", config.augment.cutout),
+        ("crop_padding", augment.crop_padding),
+        ("cutout", augment.cutout),
     ):
         if pixels >= height:
             raise DatasetError(

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.config.checks import require
-from lrbench.dataset.kinds import Dataset, DatasetError, Images, Sizes
+from lrbench.dataset.base import ImageDataset
+from lrbench.dataset.kinds import DatasetError, Images, Sizes
 
 _NUM_IMAGES, _SIDE, _WHITE = 1797, 8, 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Digits(Dataset):
+class Digits(ImageDataset):
     """Handwritten digits, 8×8 grey (Alpaydin & Kaynak 1998), as scikit-learn ships them.
 
     There is no official test set. Values of 0 to 16 are multiplied by 15, which keeps their
@@ -41,9 +42,6 @@ class Digits(Dataset):
             train=_NUM_IMAGES - test - val,
             val=val,
             test=test,
-            in_channels=1,
-            image_size=_SIDE,
-            num_classes=10,
         )
 
     def read(self) -> Images:

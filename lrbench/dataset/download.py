@@ -16,7 +16,7 @@ from lrbench.dataset.files import unpack, verified
 from lrbench.dataset.kinds import DatasetError
 
 if TYPE_CHECKING:
-    from lrbench.dataset.published import Publication
+    from lrbench.dataset.publications import Publication
 
 _TIMEOUT_SECONDS = 30.0  # without a byte from the server
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lrbench.dataset.kinds import DatasetError
 
 if TYPE_CHECKING:
-    from lrbench.dataset.published import Publication
+    from lrbench.dataset.publications import Publication
 
 _LARGEST_BYTES = 200_000_000  # more than any file of these datasets, and far from filling memory
 

@@ -15,7 +15,7 @@ import numpy as np
 from lrbench.dataset.kinds import Images
 
 if TYPE_CHECKING:
-    from lrbench.dataset.published import Publication
+    from lrbench.dataset.publications import Publication
 
 
 def read_idx(files: Mapping[str, bytes], publication: Publication) -> Images:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrbench.config.checks import require
-from lrbench.dataset.kinds import Dataset, Images, Sizes
+from lrbench.dataset.base import ImageDataset
+from lrbench.dataset.kinds import Images, Sizes
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lrbench.dataset.cache import CachedRows
+    from lrbench.dataset.tree import Tree
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFolder(Dataset):
-    """Images in ``root/train/<class>/`` and, if there is one, ``root/test/<class>/``.
+class ImageFolder(ImageDataset):
+    """Images in ``root/train/<class>/`` and, if there are such, ``root/val/`` and ``root/test/``.
+
+    ``valid`` and ``validation`` are names for val, too, and capitals make no difference.
 
     Attributes:
         root: the folder; ``~`` is the home folder.
@@ -37,39 +50,31 @@ class ImageFolder(Dataset):
         require(ok, "test_fraction", self.test_fraction, "must be in (0, 1)")
 
     def sizes(self) -> Sizes | None:
-        """Counts the files; the images' size is known once they were decoded."""
-        from lrbench.dataset.cache import DamagedCacheError, cache_home, open_cache
+        """Counts the files; opens none."""
         from lrbench.dataset.split import part_size
+
+        tree = self._tree()
+        if tree is None:
+            return None
+        rest, val, test = (tree.count(split) for split in ("train", "val", "test"))
+        assert rest is not None
+        if test is None:
+            test = part_size(rest, self.test_fraction)
+            rest -= test
+        if val is None:
+            val = part_size(rest, self.val_fraction)
+            rest -= val
+        return Sizes(train=rest, val=val, test=test)
+
+    def digest(self) -> str | None:
+        tree = self._tree()
+        return None if tree is None else tree.digest
+
+    def _tree(self) -> Tree | None:
         from lrbench.dataset.tree import scan
 
         root = Path(self.root).expanduser()
-        if not root.is_dir():
-            return None
-        tree = scan(root)
-        image_size = self.image_size
-        if image_size is None:
-            home = cache_home(
-                root, self._cache(), in_channels=self.in_channels, image_size=image_size
-            )
-            try:
-                images = open_cache(home / tree.digest[:32])
-                image_size = images.meta.shape[1] if images else None
-            except (DamagedCacheError, OSError):  # `read` will tell
-                image_size = None
-        if tree.test_counts is not None:
-            test, rest = sum(tree.test_counts), tree.num_train
-        else:
-            test = part_size(tree.num_train, self.test_fraction)
-            rest = tree.num_train - test
-        val = part_size(rest, self.val_fraction)
-        return Sizes(
-            train=rest - val,
-            val=val,
-            test=test,
-            in_channels=self.in_channels,
-            image_size=image_size,
-            num_classes=len(tree.class_names),
-        )
+        return scan(root) if root.is_dir() else None
 
     def read(self) -> Images:
         import numpy as np
@@ -79,24 +84,32 @@ class ImageFolder(Dataset):
         from lrbench.dataset.tree import scan
 
         tree = scan(Path(self.root).expanduser())
+        for name in tree.unread:
+            log.warning("%s is not read: it is none of train, val and test", tree.root / name)
         images = cached_images(
             tree,
-            self._cache(),
+            Path(self.cache).expanduser(),
             in_channels=self.in_channels,
             image_size=self.image_size,
             verify_bytes=int(HEADROOM * free_host_memory()),
         )
-        labels = np.arange(len(tree.class_names))
-        test = tree.test_counts
+        rows: dict[str, CachedRows] = {}
+        labels: dict[str, np.ndarray] = {}
+        start = 0
+        for split, counts in tree.counts.items():
+            stop = start + sum(counts)
+            rows[split] = images.rows(start, stop)
+            labels[split] = np.repeat(np.arange(len(tree.class_names)), counts)
+            start = stop
         return Images(
-            train_images=images.rows(0, tree.num_train),
-            train_labels=np.repeat(labels, tree.train_counts),
-            test_images=None if test is None else images.rows(tree.num_train, len(tree.files)),
-            test_labels=None if test is None else np.repeat(labels, test),
-            test_fraction=None if test is not None else self.test_fraction,
+            train_images=rows["train"],
+            train_labels=labels["train"],
+            val_images=rows.get("val"),
+            val_labels=labels.get("val"),
+            test_images=rows.get("test"),
+            test_labels=labels.get("test"),
+            test_fraction=self.test_fraction,
             class_names=tree.class_names,
-            pixel_sums=images.pixel_sums[: tree.num_train],
+            pixel_sums=images.pixel_sums[: sum(tree.counts["train"])],
+            digest=tree.digest,
         )
-
-    def _cache(self) -> Path:
-        return Path(self.cache).expanduser()

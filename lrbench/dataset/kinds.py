@@ -1,18 +1,18 @@
-"""What every dataset is: its configuration, the images it reads, and the errors it reports."""
+"""What datasets are made of: what a reader gives, sizes, augmentation, and their errors."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from lrbench.config.checks import require
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
-    from lrbench.dataset.data import Data
+Split: TypeAlias = "tuple[np.ndarray, np.ndarray]"  # inputs and targets, (N, ...) each
+
+DIGEST_CHARACTERS = 16  # of the data's digest, hexadecimal
 
 
 class DatasetError(ValueError):
@@ -42,14 +42,11 @@ class Augment:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of images in each split, and the shape of a sample where it is known."""
+    """Numbers of examples in each split."""
 
     train: int
     val: int
     test: int
-    in_channels: int | None
-    image_size: int | None
-    num_classes: int | None
 
 
 class MappedImages(Protocol):
@@ -77,9 +74,11 @@ class Images:
             memory.
         train_labels: int64 (N,), indices into `class_names`.
         test_images, test_labels: the official test set, or None where there is none.
-        test_fraction: share of the images to split off for testing where there is none.
+        val_images, val_labels: those for validation, or None where they are to be split off.
+        test_fraction: share of the images to split off for testing where there is no test set.
         pixel_sums: int64 (N, 2, C), the sum of each training image's values and of their squares,
             where they were counted when the images were decoded.
+        digest: two readings share it if they gave the same; None: made from the content.
     """
 
     train_images: np.ndarray | MappedImages
@@ -87,66 +86,30 @@ class Images:
     test_images: np.ndarray | MappedImages | None
     test_labels: np.ndarray | None
     class_names: tuple[str, ...]
+    val_images: np.ndarray | MappedImages | None = None
+    val_labels: np.ndarray | None = None
     test_fraction: float | None = None
     pixel_sums: np.ndarray | None = None
+    digest: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """Base of the dataset configurations: a subclass says how to `read` and, cheaply, its `sizes`.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arrays:
+    """A dataset as it was read, its splits (inputs, targets), each (N, ...) of any shape.
+
+    Numbers with fractions are kept in float32, whole ones as int64, and truth values as they are.
 
     Attributes:
-        val_fraction: share of the training images kept for validation, the same in every class.
-        split_seed: seed of every split; independent of the run's seed.
-        mean, std: per channel, where black is 0 and white is 1; None measures the training images.
-        augment: what is done to training images at random.
+        val: None: the share `val_fraction` of the training examples, chosen at random.
+        test: None: the share `test_fraction` of the training examples, chosen at random.
+        num_values: targets that are whole numbers are from 0 to one less; None: one more than the
+            largest there is.
+        bytes_per_token: of text, on average; None where that is unknown.
     """
 
-    val_fraction: float
-    split_seed: int
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    augment: Augment
-
-    def __post_init__(self) -> None:
-        require(0 < self.val_fraction < 1, "val_fraction", self.val_fraction, "must be in (0, 1)")
-        require(self.split_seed >= 0, "split_seed", self.split_seed, "must be 0 or more")
-        if self.mean is not None and not all(math.isfinite(m) for m in self.mean):
-            raise ValueError(f"mean={list(self.mean)} must be finite numbers")
-        if self.std is not None and not all(0 < s < math.inf for s in self.std):
-            raise ValueError(f"std={list(self.std)} must be finite numbers above 0")
-        if (self.mean is None) != (self.std is None):
-            name = "mean" if self.mean is None else "std"
-            raise ValueError(f"{name}=None must be given where the other of mean and std is")
-
-    def read(self) -> Images:
-        """Read the dataset, downloading or decoding it first where that is needed.
-
-        Raises:
-            DatasetError: a file is missing, damaged or unreadable.
-        """
-        raise NotImplementedError
-
-    def sizes(self) -> Sizes | None:
-        """Split sizes from the configuration or an existing cache alone, or None if unknowable.
-
-        Imports neither torch nor the dataset, downloads nothing and decodes nothing.
-
-        Raises:
-            DatasetError: the dataset is there, but laid out wrongly.
-        """
-        return None
-
-    def load(self, device: torch.device, *, channels_last: bool) -> Data:
-        """Read, split and place the dataset, ready for batches on `device`.
-
-        Args:
-            device: where batches are wanted; the images live there too if they fit.
-            channels_last: give batches channels_last strides.
-
-        Raises:
-            DatasetError: the dataset cannot be read, or is too small for its splits.
-        """
-        from lrbench.dataset.data import assemble  # imports torch
-
-        return assemble(self, self.read(), device, channels_last=channels_last)
+    train: Split
+    val: Split | None = None
+    test: Split | None = None
+    test_fraction: float | None = None
+    num_values: int | None = None
+    bytes_per_token: float | None = None

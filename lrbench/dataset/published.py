@@ -1,141 +1,25 @@
 """Published datasets that torchvision knows: MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100.
 
 Files are found where torchvision puts them, or lying in the root itself as Debian puts them. None
-is trusted before its MD5 sum is one of those below. torchvision is imported only to download:
-importing it takes longer than reading the files.
+is trusted before its MD5 sum is one of those in `publications`. torchvision is imported only to
+download: importing it takes longer than reading the files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lrbench.config.checks import require_choice
-from lrbench.dataset.kinds import Dataset, DatasetError, Images, Sizes
+from lrbench.dataset.base import ImageDataset
+from lrbench.dataset.kinds import DIGEST_CHARACTERS, DatasetError, Images, Sizes
+from lrbench.dataset.publications import PUBLICATIONS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Publication:
-    """What is known of a dataset before it is read.
-
-    Attributes:
-        torchvision_class: its name in ``torchvision.datasets``.
-        folder: where its files are, below the root.
-        archive: the tar file that they come in, or None where they come one by one.
-        md5: accepted sums of each file: torchvision's and, for Fashion-MNIST, those of Debian's
-            package: its gzip headers name no file and another date; the rest is the same.
-        class_names: empty where a file of the dataset tells them.
-    """
-
-    torchvision_class: str
-    folder: str
-    archive: str | None = None
-    md5: Mapping[str, tuple[str, ...]]
-    num_train: int
-    num_test: int
-    image_size: int
-    in_channels: int
-    num_classes: int
-    class_names: tuple[str, ...] = ()
-
-
-PUBLICATIONS = {
-    "mnist": Publication(
-        torchvision_class="MNIST",
-        folder="MNIST/raw",
-        md5={
-            "train-images-idx3-ubyte.gz": ("f68b3c2dcbeaaa9fbdd348bbdeb94873",),
-            "train-labels-idx1-ubyte.gz": ("d53e105ee54ea40749a09fcbcd1e9432",),
-            "t10k-images-idx3-ubyte.gz": ("9fb629c4189551a2d022fa330f9573f3",),
-            "t10k-labels-idx1-ubyte.gz": ("ec29112dd5afa0611ce80d1b7f02629c",),
-        },
-        num_train=60_000,
-        num_test=10_000,
-        image_size=28,
-        in_channels=1,
-        num_classes=10,
-        class_names=tuple("0123456789"),
-    ),
-    "fashion_mnist": Publication(
-        torchvision_class="FashionMNIST",
-        folder="FashionMNIST/raw",
-        md5={
-            "train-images-idx3-ubyte.gz": (
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                "cf8536b0aa1a6ac5fa3f23001093305c",
-            ),
-            "train-labels-idx1-ubyte.gz": (
-                "25c81989df183df01b3e8a0aad5dffbe",
-                "10bea18fdb374794d4bb42e356e600c9",
-            ),
-            "t10k-images-idx3-ubyte.gz": (
-                "bef4ecab320f06d8554ea6380940ec79",
-                "f78720b4224f21cce2f2ccf2d7a94c9a",
-            ),
-            "t10k-labels-idx1-ubyte.gz": (
-                "bb300cfdad3c16e7a12a480ee83cd310",
-                "0d30e22e447f3c33dab9ed536400ac01",
-            ),
-        },
-        num_train=60_000,
-        num_test=10_000,
-        image_size=28,
-        in_channels=1,
-        num_classes=10,
-        class_names=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ),
-    ),
-    "cifar10": Publication(
-        torchvision_class="CIFAR10",
-        folder="cifar-10-batches-py",
-        archive="cifar-10-python.tar.gz",
-        md5={
-            "data_batch_1": ("c99cafc152244af753f735de768cd75f",),
-            "data_batch_2": ("d4bba439e000b95fd0a9bffe97cbabec",),
-            "data_batch_3": ("54ebc095f3ab1f0389bbae665268c751",),
-            "data_batch_4": ("634d18415352ddfa80567beed471001a",),
-            "data_batch_5": ("482c414d41f54cd18b22e5b47cb7c3cb",),
-            "test_batch": ("40351d587109b95175f43aff81a1287e",),
-            "batches.meta": ("5ff9c542aee3614f3951f8cda6e48888",),
-        },
-        num_train=50_000,
-        num_test=10_000,
-        image_size=32,
-        in_channels=3,
-        num_classes=10,
-    ),
-    "cifar100": Publication(
-        torchvision_class="CIFAR100",
-        folder="cifar-100-python",
-        archive="cifar-100-python.tar.gz",
-        md5={
-            "train": ("16019d7e3df5f24257cddd939b257f8d",),
-            "test": ("f0ef6b0ae62326f3e7ffdfab6717acfc",),
-            "meta": ("7973b15100ade9c7d40fb424638fde48",),
-        },
-        num_train=50_000,
-        num_test=10_000,
-        image_size=32,
-        in_channels=3,
-        num_classes=100,
-    ),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedDataset(Dataset):
-    """One of the datasets above, with its official test set.
+class PublishedDataset(ImageDataset):
+    """One of the datasets in `publications`, with its official test set.
 
     Attributes:
         name: which one.
@@ -160,10 +44,12 @@ class PublishedDataset(Dataset):
             train=publication.num_train - val,
             val=val,
             test=publication.num_test,
-            in_channels=publication.in_channels,
-            image_size=publication.image_size,
-            num_classes=publication.num_classes,
         )
+
+    def digest(self) -> str | None:
+        """Made from the accepted MD5 sums, without which nothing is read."""
+        sums = "".join(first for first, *_ in PUBLICATIONS[self.name].md5.values())
+        return hashlib.sha256(sums.encode()).hexdigest()[:DIGEST_CHARACTERS]
 
     def read(self) -> Images:
         from lrbench.dataset.files import find_files
@@ -182,6 +68,5 @@ class PublishedDataset(Dataset):
             from lrbench.dataset.download import download  # imports torchvision
 
             files |= download(root, publication, missing)
-        if publication.archive is None:
-            return read_idx(files, publication)
-        return read_cifar(files, publication)
+        read = read_idx if publication.archive is None else read_cifar
+        return replace(read(files, publication), digest=self.digest())

@@ -6,6 +6,7 @@ images is uint8 of shape (B, H, W, C) if channels_last, else (B, C, H, W), conti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,6 +76,7 @@ class Transform:
         augment: Augment | None,
     ) -> None:
         self.augment = augment
+        self.item_bytes = 4 * math.prod(shape)
         self.device = device
         self.channels_last = channels_last
         channels, height, width = self.shape = shape
@@ -101,8 +103,31 @@ class Transform:
         self._row_offsets = offsets.to(device)
         self._positions = torch.arange(height, device=device)
 
-    def __call__(self, images: Tensor, draws: Draws | None) -> Tensor:
-        """float32 (B, C, H, W) from stored `images`."""
+    def training(
+        self,
+        images: Tensor,
+        /,
+        steps: range,
+        *,
+        seed: int,
+        batch_size: int,
+        share: np.ndarray | None,
+    ) -> Tensor:
+        """float32 (B, C, H, W) from the stored `images` of the batches of updates `steps`.
+
+        Args:
+            share: the images' positions in each batch, int64; None: they are all of it.
+        """
+        if self.augment is None:
+            return self(images)
+        side = self.shape[1]
+        every = [
+            draw(self.augment, side, seed=seed, step=step, batch_size=batch_size) for step in steps
+        ]
+        return self(images, Draws.joined(every if share is None else [d.of(share) for d in every]))
+
+    def __call__(self, images: Tensor, /, draws: Draws | None = None) -> Tensor:
+        """float32 (B, C, H, W) from stored `images`, augmented where there are `draws`."""
         if self.augment is None or draws is None:
             return self.normalise(images)
         if self.augment.crop_padding or self.augment.flip:

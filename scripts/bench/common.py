@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lrbench.config import load
-from lrbench.dataset import Data, Dataset, Images
+from lrbench.dataset import Data, ImageDataset, Images
 from lrbench.dataset.data import BLOCK_BATCHES
 from lrbench.record.display import Display
 from lrbench.record.recorder import Recorder
@@ -30,7 +30,7 @@ WARM_UP = BLOCK_BATCHES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise(Dataset):
+class Noise(ImageDataset):
     """Random images and labels of a published dataset's shape, enough for a benchmark."""
 
     num_images: int

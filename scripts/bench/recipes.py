@@ -37,6 +37,7 @@ from torchvision import transforms
 
 from lrbench.config import load
 from lrbench.dataset import Data
+from lrbench.dataset.transform import Transform
 from lrbench.model import build_model
 
 STEPS = {"resnet8": 30, "lenet": 30, "resnet20": 12}  # of an epoch; the first is not timed
@@ -47,11 +48,13 @@ class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """Training images as PIL images through torchvision's transforms."""
 
     def __init__(self, data: Data, num_images: int | None = None) -> None:
-        augment = data.train._transform.augment
+        prepare = data.train._prepare
+        assert isinstance(prepare, Transform)
+        augment = prepare.augment
         store, index = data.train._store, data.train._index[:num_images]
-        assert store._images is not None
-        self.images = store._images.numpy()[index]  # uint8 (N, H, W, C)
-        self.labels = store.labels.numpy()[index]
+        assert store._inputs is not None
+        self.images = store._inputs.numpy()[index]  # uint8 (N, H, W, C)
+        self.labels = store.targets.numpy()[index]
         steps: list[Any] = [transforms.ToPILImage()]
         if augment is not None and augment.crop_padding:
             steps.append(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from lrbench.dataset import Augment, Data, Dataset, DatasetError, Images, Sizes
+from lrbench.dataset import Augment, Data, DatasetError, ImageDataset, Images, Sizes
 from lrbench.dataset import data as data_module
 from lrbench.dataset.memory import Placement
 from lrbench.dataset.moments import moments, pixel_sums
@@ -48,7 +48,7 @@ def numbered(first: int, count: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbered(Dataset):
+class Numbered(ImageDataset):
     """200 + 30 images; image i has the colours (i, 2i, 3i) and label i mod 5."""
 
     mapped: bool = False
@@ -77,7 +77,7 @@ AUGMENTED = replace(PLAIN, augment=Augment(crop_padding=1, flip=True, cutout=2))
 
 
 def load(
-    config: Dataset,
+    config: ImageDataset,
     monkeypatch: pytest.MonkeyPatch,
     placement: Placement = "device",
     channels_last: bool = False,

@@ -35,9 +35,7 @@ def test_read_equals_scikit_learn() -> None:
 
 def test_sizes_agree_with_the_loaded_splits() -> None:
     config = digits()
-    assert config.sizes() == Sizes(
-        train=1294, val=144, test=359, in_channels=1, image_size=8, num_classes=10
-    )
+    assert config.sizes() == Sizes(train=1294, val=144, test=359)
     data = config.load(CPU, channels_last=False)
     assert (len(data.train), len(data.val), len(data.test)) == (1294, 144, 359)
     assert (data.examples.inputs, data.examples.num_values) == ((1, 8, 8), 10)

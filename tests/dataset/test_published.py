@@ -25,7 +25,7 @@ from lrbench.config import build
 from lrbench.dataset import DatasetError, PublishedDataset, Sizes
 from lrbench.dataset import files as files_module
 from lrbench.dataset.formats import unpickle
-from lrbench.dataset.published import PUBLICATIONS
+from lrbench.dataset.publications import PUBLICATIONS
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
 CPU = torch.device("cpu")
@@ -186,9 +186,7 @@ def files_below(root: Path) -> list[str]:
 def test_fashion_mnist_in_place(fashion_mnist_root: Path) -> None:
     fashion = config("fashion_mnist", root=str(fashion_mnist_root), download=False)
     data = fashion.load(CPU, channels_last=False)
-    assert fashion.sizes() == Sizes(
-        train=54_000, val=6_000, test=10_000, in_channels=1, image_size=28, num_classes=10
-    )
+    assert fashion.sizes() == Sizes(train=54_000, val=6_000, test=10_000)
     assert (len(data.train), len(data.val), len(data.test)) == (54_000, 6_000, 10_000)
     images, labels = next(data.test.batches(8))
     # The first labels of the test set, and the mean that its authors' readers know.

@@ -227,7 +227,7 @@ def main(folder: Path) -> None:
             test = train(loop, folder / name, Saved())
             found["cases"][name] = (test, loop.state.validations["loss"], loop.model.state_dict())
         some = loop.data.val
-        one = EvalSplit(some._store, some._index[:1].numpy(), some._transform)
+        one = EvalSplit(some._store, some._index[:1].numpy(), some._prepare)
         found["one image"] = evaluate(
             loop.forward,
             one.batches(50, share=distributed.rank(), shares=2),
