@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrbench.config import Call
 from lrbench.config.checks import require
+from lrbench.optimizer.algorithm import construct, try_out
 from lrbench.optimizer.schedule_free import is_schedule_free
 
 if TYPE_CHECKING:
@@ -48,13 +49,16 @@ class Optimizer:
         the rest, without weight decay, the second; else there is one group. No group is empty.
 
         Raises:
-            ValueError: nothing to train, or the algorithm is not one that this loop can drive.
+            ValueError: there is nothing to train, the algorithm refuses its arguments, now or at
+                its first update, or the lr of a schedule has no effect on it.
         """
         import torch
 
-        path = self.algorithm.path
-        target = self.algorithm.locate()
-        named = f"{path}._target_={self.algorithm.target}"
+        call = self.algorithm
+        target = call.locate()
+        named = f"{call.path}._target_={call.target}"
+        if isinstance(target, type) and not issubclass(target, torch.optim.Optimizer):
+            raise ValueError(f"{named} must be a torch.optim.Optimizer")
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError(f"the model {type(model).__name__} has no parameter to train")
@@ -64,15 +68,11 @@ class Optimizer:
             groups = [{"params": parameters}]
         else:
             raise ValueError(f"{named} knows no weight decay: write optimizer.weight_decay=0")
-        _leave_compiler_out(target)
-        optimizer = self.algorithm(groups, lr=self.lr)
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise ValueError(f"{named} must be a torch.optim.Optimizer")
-        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-        if closure is not None and closure.default is closure.empty:
-            raise ValueError(
-                f"{named} re-evaluates the loss within a step: choose one that doesn't"
-            )
+        try_out(call, target, groups[0])
+        try:
+            optimizer = construct(call, groups, self.lr)
+        except RuntimeError as error:
+            raise ValueError(f"{named}: {' '.join(str(error).split())}") from error
         if isinstance(optimizer, torch.optim.SGD):
             # In updates that a GradScaler must skip, SGD's fused kernel still writes the momentum
             # (seen with torch 2.15). So skipping must not be left to the kernel.
@@ -89,21 +89,6 @@ class Optimizer:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         return [group for group in groups if group["params"]]
-
-
-def _leave_compiler_out(algorithm: Any) -> None:
-    """Take off the guards through which torch.optim imports torch's compiler, more than a second.
-
-    They keep a compiled training loop from tracing into the optimizer; lrbench compiles models
-    alone. What else they do, updating without gradients, is done as plainly.
-    """
-    import torch
-
-    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        method = getattr(torch.optim.Optimizer, name)
-        setattr(torch.optim.Optimizer, name, inspect.unwrap(method))
-    if str(getattr(algorithm, "__module__", "")).startswith("torch.optim."):
-        algorithm.step = torch.no_grad()(inspect.unwrap(algorithm.step))
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:

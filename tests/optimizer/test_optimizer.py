@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +147,7 @@ def test_lr_and_momentum_follow_torchs_one_cycle() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["Adagrad", "Adadelta", "Rprop", "ASGD", "Adafactor", "SGD", "NAdam", "RAdam"]
+    "target", ["Adagrad", "Adadelta", "ASGD", "Adafactor", "SGD", "NAdam", "RAdam"]
 )
 def test_any_torch_optimizer(target: str) -> None:
     optimizer = algorithm(f"torch.optim.{target}")
@@ -304,7 +306,21 @@ def test_a_step_is_torchs_own() -> None:
         ),
         (
             {"algorithm": {"momentum": 0}},
-            r"optimizer\.algorithm: torch\.optim\.SGD: Nesterov momentum requires .*",
+            r"optimizer\.algorithm\.nesterov=True: Nesterov momentum requires .*",
+        ),
+        ({"algorithm": {"momentum": "fast"}}, r"optimizer\.algorithm\.momentum=fast: '<' not .*"),
+        (
+            {"algorithm": {"nesterov": "maybe"}},
+            r"optimizer\.algorithm\.nesterov=maybe must be true, false or null",
+        ),
+        (
+            {"algorithm": {"foreach": "maybe"}},
+            r"optimizer\.algorithm\.foreach=maybe must be true, false or null",
+        ),
+        ({"algorithm": {"foreach": True}}, r"optimizer\.algorithm\.foreach=True: `fused` and .*"),
+        (
+            {"algorithm": {"differentiable": True}},
+            r"optimizer\.algorithm\.differentiable=True must be false: no gradient .*",
         ),
         (
             {"algorithm": {"_target_": "torch.optim.SDG"}},
@@ -317,9 +333,36 @@ def test_mistakes_are_told_in_one_line(changes: dict[str, Any], message: str) ->
         spec("sgd", **changes).build(network())
 
 
+@pytest.mark.parametrize("betas", [[0.9], [2, 0.9], ["a", 0.9], 0.9])
+def test_a_mistake_that_only_an_update_shows_names_its_key(betas: Any) -> None:
+    shown = re.escape(str(tuple(betas) if isinstance(betas, list) else betas))
+    with pytest.raises(ValueError, match=rf"^optimizer\.algorithm\.betas={shown}: .+$"):
+        spec("adam", algorithm={"betas": betas}).build(network())
+
+
+def test_torchs_classes_are_left_as_they_are() -> None:
+    torch.optim.SGD([torch.zeros(1)])  # torch itself adds a hook to a class at its first use
+    names = ("step", "add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    before = [getattr(torch.optim.SGD, name) for name in names]
+    built = spec("sgd").build(network())
+    assert all(getattr(torch.optim.SGD, n) is b for n, b in zip(names, before, strict=True))
+    calls: list[int] = []
+    built.register_step_post_hook(lambda *_: calls.append(1))
+    built.step()
+    assert calls == [1]
+    assert isinstance(pickle.loads(pickle.dumps(built)), torch.optim.SGD)
+
+
 def test_algorithms_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(trust.VARIABLE, __name__)
     target = r"optimizer\.algorithm\._target_"
+    for name, reason in {
+        "optim.SparseAdam": "SparseAdam does not support dense gradients.*",
+        "optim.Rprop": "the lr that a schedule sets has no effect on it: choose another",
+        "nn.Linear": r"must be a torch\.optim\.Optimizer",
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{target}=torch\.{name}:? {reason}$"):
+            algorithm(f"torch.{name}")
     with pytest.raises(ValueError, match=rf"^{target}=torch\.optim\.LBFGS re-evaluates .*$"):
         algorithm("torch.optim.LBFGS")
     with pytest.raises(ValueError, match=rf"^{target}=\S+ must be a torch\.optim\.Optimizer$"):
