@@ -81,5 +81,10 @@ def _unknown_key(cause: OmegaConfBaseException) -> str:
     known = [k for k in flatten(siblings) if not k.endswith("_target_")]
     if not group:  # the groups and the keys beside them
         known = sorted({k.partition(".")[0] for k in known} - {"hydra"})
-    closest = nearest(key, known) or nearest(key, [k.rpartition(".")[2] for k in known])
+    everything = OmegaConf.to_container(cause.parent_node._get_root(), resolve=False)  # type: ignore[union-attr, arg-type]
+    elsewhere = [k for k in flatten(everything) if k.endswith(f".{key}") and k[:6] != "hydra."]
+    if len(elsewhere) == 1:
+        closest = f"; did you mean {elsewhere[0]}?"
+    else:
+        closest = nearest(key, known) or nearest(key, [k.rpartition(".")[2] for k in known])
     return f"{full_key}: no such key{closest} ({', '.join(known)})"

@@ -78,6 +78,10 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     ("schedulr=onecycle", "schedulr: no such key; did you mean scheduler? ("),
     ("sed=1", "sed: no such key; did you mean seed? ("),
     ("optimizer.lrr=1", "optimizer.lrr: no such key; did you mean lr? ("),
+    (
+        "optimizer.algorithm.weight_decay=0.1",
+        "optimizer.algorithm.weight_decay: no such key; did you mean optimizer.weight_decay? (",
+    ),
     ("optimizer.momentun=1", "optimizer.momentun: no such key; did you mean momentum? ("),
     ("trainer.batchsize=4", "trainer.batchsize: no such key; did you mean batch_size? ("),
     ("dataset.val_frac=0.2", "dataset.val_frac: no such key; did you mean val_fraction? ("),
