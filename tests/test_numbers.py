@@ -32,12 +32,15 @@ class BadNet(nn.Module):
     def __init__(self, inputs: int, num_classes: int, how: str) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, num_classes)
+        self.norm = nn.BatchNorm1d(num_classes)
         self.how = how
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.linear(images.flatten(1))
         if self.how == "loss" or (self.how == "evaluation" and not self.training):
             return logits * torch.nan
+        if self.how == "norm":
+            return self.norm(logits)  # type: ignore[no-any-return]
         if self.how == "gradient":  # finite, but with the derivative of sqrt at 0
             return logits + 0 * torch.sqrt(logits * 0)
         return logits
@@ -102,6 +105,30 @@ def test_an_fp16_run_without_a_fitting_loss_scale_diverges(command: Command) -> 
     assert line.startswith("diverged: fp16 gradients are not finite at any loss scale at update ")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["trainer.batch_size=2", "trainer.gradient_accumulation_steps=2"],
+            "trainer.batch_size=2 in trainer.gradient_accumulation_steps=2 parts gives the model "
+            "one value a channel, and its BatchNorm needs more: raise the first or lower the "
+            "second",
+        ),
+        (
+            [
+                *("optimizer=adam", "optimizer.algorithm._target_=torch.optim.SparseAdam"),
+                "~optimizer.algorithm.fused",
+            ],
+            "optimizer.algorithm: SparseAdam cannot train this model (SparseAdam does not support "
+            "dense gradients, please consider Adam instead): choose another",
+        ),
+    ],
+)
+def test_what_shows_at_the_first_update_only(command: Command, words: list[str], said: str) -> None:
+    network = [f"model._target_={__name__}.Bad", "+model.how=norm", "~model.hidden"]
+    assert command(*network, *words) == said
+
+
 FAMILY = sorted(p.stem for p in (CONF / "scheduler").glob("*.yaml") if p.stem[0] != "_")
 
 
@@ -124,7 +151,7 @@ def test_one_epoch(command: Command) -> None:
     "words",
     [
         ["model.hidden=[99999999999999]"],
-        ["trainer.eval_batch_size=9999999999999", "model.hidden=[4,999999999999]"],
+        ["trainer.eval_batch_size=999999999", "model.hidden=[4,999999999999]"],
     ],
 )
 def test_a_network_larger_than_the_memory(command: Command, words: list[str]) -> None:

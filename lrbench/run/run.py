@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ONE_VALUE = "Expected more than 1 value per channel"  # so torch's BatchNorm begins its complaint
+
 
 class DivergedRun(Failure):
     """The run's loss left the finite numbers; its result says so."""
@@ -79,6 +81,14 @@ def run(
         if reason is None:
             raise
         raise ConfigError(f"not enough memory for this model and batch: {reason}") from error
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        raise ConfigError(
+            f"trainer.batch_size={cfg.trainer.batch_size} in trainer.gradient_accumulation_steps="
+            f"{cfg.trainer.gradient_accumulation_steps} parts gives the model one value a channel, "
+            "and its BatchNorm needs more: raise the first or lower the second"
+        ) from error
     finally:
         os.close(handle)
 
@@ -105,6 +115,9 @@ def _run(
     if result is not None and rerun == "failed" and result["status"] == DIVERGED:
         run_folder.start_over(folder)
     elif result is not None:
+        digest = parts.dataset.digest()
+        if digest is not None:
+            _require_same_data(folder, result.get("data", {}), {"digest": digest})
         log.info("already done: %s (%s)", folder, result["status"])
         return result
     distributed.lead({"config": config, "folder": str(folder.absolute())})
@@ -148,8 +161,25 @@ def _assembled(
                 )
             checkpoint = _load_checkpoint(folder, config)
             if checkpoint is not None:
+                now = loop.data.record(settings.batch_size)
+                _require_same_data(folder, checkpoint.get("data", {}), now)
                 _restore(loop, checkpoint, folder)
         yield loop, checkpoint
+
+
+def _require_same_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to take the run in `folder` for one on the data that there are now.
+
+    Args:
+        before, now: what is known of the data, by `lrbench.dataset.Data.record`.
+    """
+    known = before.keys() & now.keys()
+    differences = run_folder.diff({k: before[k] for k in known}, {k: now[k] for k in known})
+    if differences:
+        raise run_folder.FolderError(
+            f"{folder} holds a run on other data ({differences}): bring them back, or choose "
+            "another folder with hydra.run.dir=... (sweep: hydra.sweep.dir=...)"
+        )
 
 
 def _restore(loop: Loop, checkpoint: dict[str, Any], folder: Path) -> None:
@@ -158,8 +188,8 @@ def _restore(loop: Loop, checkpoint: dict[str, Any], folder: Path) -> None:
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{folder / run_folder.CHECKPOINT} does not fit this version of lrbench "
-            f"({reason}); delete {folder} and start the run again"
+            f"{folder / run_folder.CHECKPOINT} is of another run or version of lrbench "
+            f"({reason}): start anew in another folder"
         ) from error
 
 
@@ -265,6 +295,7 @@ def _train(
         "seed": parts.seed,
         "num_parameters": sum(p.numel() for p in loop.model.parameters()),
         **outcome(loop, test),
+        "data": loop.data.record(parts.settings.batch_size),
         "paired": True,  # by lrbench's addresses of randomness
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,

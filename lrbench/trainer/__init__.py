@@ -1,6 +1,6 @@
 """How a run is trained: the settings that conf/trainer names; importing this does not import torch.
 
-The loop itself is `lrbench.trainer.loop.train`.
+The training itself is `lrbench.trainer.loop.Loop.run`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lrbench.config import duration
 from lrbench.config.checks import require, require_choice
 
+MAX_BATCH = 2**31 - 1  # far above any memory, and within what torch counts by
 MAX_THREADS = 1024  # torch starts all it is told to
 PRECISIONS = ("auto", "bf16_if_native", "fp32", "bf16", "fp16")
 
@@ -20,7 +21,7 @@ class Trainer:
     """Length, batches, intervals and precision of a run. Durations carry their unit."""
 
     length: str  # "15 epochs" or "5000 steps"
-    batch_size: int  # images of one optimizer update, of all processes together
+    batch_size: int  # examples of one optimizer update, of all processes together
     gradient_accumulation_steps: int  # equal parts in which one update's batch passes the model
     eval_batch_size: int  # of each process
     eval_interval: str
@@ -37,7 +38,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "gradient_accumulation_steps", "eval_batch_size"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+            size = getattr(self, name)
+            require(1 <= size <= MAX_BATCH, name, size, f"must be from 1 to {MAX_BATCH}")
         require(
             self.batch_size % self.gradient_accumulation_steps == 0,
             "gradient_accumulation_steps",
@@ -76,11 +78,12 @@ class Trainer:
         return steps
 
     def intervals(self, total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
-        """Updates between evaluations, and between log records; at least one each."""
-        return (
-            max(1, self._steps(self.eval_interval, total_steps, steps_per_epoch)),
-            max(1, self._steps(self.log_interval, total_steps, steps_per_epoch)),
+        """Updates between evaluations, and between log records: every one where that is less."""
+        evaluate = self._steps(self.eval_interval, total_steps, steps_per_epoch)
+        require(
+            evaluate >= 1, "trainer.eval_interval", self.eval_interval, "is less than one update"
         )
+        return evaluate, self._steps(self.log_interval, total_steps, steps_per_epoch) or 1
 
     @staticmethod
     def _steps(text: str, total_steps: int, steps_per_epoch: int) -> int:

@@ -39,7 +39,7 @@ class ProcessLost(ConnectionError):
 
 
 class Dismissed(Exception):
-    """Process 0 gives the run up, and has said why."""
+    """Process 0 ends the run and has printed the reason; this process ends silently."""
 
 
 @functools.cache
@@ -237,19 +237,42 @@ def data_parallel(model: nn.Module) -> nn.Module:
     """`model`, such that a backward pass averages the gradients over all processes.
 
     Its BatchNorm layers, which it shares with `model`, then normalise by the whole batch.
+
+    Raises:
+        ValueError: they cannot.
     """
     if num_processes() == 1:
         return model
     from torch.nn.parallel import DistributedDataParallel
 
-    from lrbench.trainer.sync_batch_norm import synchronize_batch_norm
-
-    synchronize_batch_norm(model)
+    _synchronize_batch_norm(model)
     # Buffers are equal everywhere already. Without their broadcast, evaluating needs no company.
     known = inspect.signature(DistributedDataParallel).parameters
     broadcast = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     options: dict[str, Any] = {broadcast: False, "gradient_as_bucket_view": True}
     return DistributedDataParallel(model, **options)
+
+
+def _synchronize_batch_norm(model: nn.Module) -> None:
+    """Replace each BatchNorm layer within `model` by torch's own for several processes."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    for name, child in model.named_children():
+        if not isinstance(child, _BatchNorm):
+            _synchronize_batch_norm(child)
+            continue
+        if type(child) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm):
+            raise ValueError(
+                f"the model's {type(child).__name__} is no BatchNorm of torch's own, the only one "
+                "whose statistics several processes can share: train it in one process"
+            )
+        if not any(tensor.is_cuda for tensor in child.state_dict().values()):
+            raise ValueError(
+                "the model has BatchNorm, whose statistics several processes share on GPUs only: "
+                "train it in one process, which uses all cores by its threads, or on GPUs"
+            )
+        setattr(model, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
 
 
 def accumulating(network: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
@@ -288,10 +311,10 @@ def gathered(rows: list[T]) -> list[T]:
 
 
 def agreed(ask: Callable[[], bool]) -> Callable[[], bool]:
-    """`ask` made a question that all processes answer alike, as each must ask it equally often.
+    """A function with the same answer in all processes: whether `ask` was true in any of them.
 
-    The answer is whether any of them had one to say the time before: the exchange takes place
-    while they work, and nobody waits for it.
+    Each process must call it equally often. The answer is that of the call before, so that the
+    exchange takes place while the processes work, and none waits for it.
     """
     if num_processes() == 1:
         return ask

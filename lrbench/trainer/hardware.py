@@ -118,8 +118,7 @@ def choose_compile(setting: bool | str, device: torch.device, total_steps: int) 
     """Whether to compile the model for a run of `total_steps` updates.
 
     ``auto`` does on a GPU, and on a CPU with a C++ compiler if the run is long enough to win back
-    the time that it takes. On the CPUs of several processes it does not: there, every BatchNorm
-    that they share cuts the compiled part in two.
+    the time that it takes. In several processes on CPUs it does not: each would compile.
 
     Raises:
         ValueError: it must, and there is no C++ compiler.

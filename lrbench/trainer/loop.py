@@ -26,6 +26,7 @@ from lrbench.scheduler import Plan, Scheduler
 from lrbench.task import Sum, Task
 from lrbench.trainer import Trainer, distributed, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate, fetched, means
+from lrbench.trainer.restore import check_model, check_optimizer
 from lrbench.trainer.state import State
 
 log = logging.getLogger(__name__)
@@ -123,8 +124,16 @@ class Loop:
         self._waiting: list[_Measured] = []  # still on the device
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Take up where the run that handed `checkpoint` to `save` left off, bit for bit."""
+        """Take up where the run that handed `checkpoint` to `save` left off, bit for bit.
+
+        Raises:
+            ValueError: it is of another model or optimizer.
+        """
         self.state = State(**checkpoint["state"])
+        if not 0 <= self.state.step <= self.total_steps:
+            raise ValueError(f"{self.state.step} updates were taken, of {self.total_steps}")
+        check_model(self.model, checkpoint["model"])
+        check_optimizer(self.model, self.optimizer, checkpoint["optimizer"])
         before, now = checkpoint["arithmetic"], self.arithmetic
         if before != now:  # another machine, or a C++ compiler that has come or gone
             log.warning(
@@ -250,7 +259,10 @@ class Loop:
         """Apply the gradients; False where fp16's were not finite."""
         scaler = self.scaler
         if scaler is None:
-            self.optimizer.step()
+            if self.state.step:
+                self.optimizer.step()
+            else:
+                self._first_step()
             return True
         scale = scaler.get_scale()
         scaler.step(self.optimizer)
@@ -258,6 +270,23 @@ class Loop:
         if scaler.get_scale() < SMALLEST_LOSS_SCALE:
             self._diverge(self.state.step + 1, "fp16 gradients are not finite at any loss scale")
         return scaler.get_scale() >= scale
+
+    def _first_step(self) -> None:
+        """Step the optimizer, whose mistakes show at once.
+
+        Raises:
+            ValueError: it cannot train such a model or in such a loop.
+        """
+        try:
+            self.optimizer.step()
+        except (TypeError, RuntimeError) as error:
+            if "memory" in str(error):
+                raise
+            name = type(self.optimizer).__name__
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"optimizer.algorithm: {name} cannot train this model ({reason}): choose another"
+            ) from error
 
     def _collect(self) -> None:
         """Fetch the losses that wait on the device, and see that they are finite."""
@@ -360,6 +389,7 @@ class Loop:
                 "files": self.recorder.position(),
                 "total_steps": self.total_steps,
                 "steps_per_epoch": self.steps_per_epoch,
+                "data": self.data.record(self.settings.batch_size),
             }
         )
         self._last_save = time.perf_counter()

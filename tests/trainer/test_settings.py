@@ -25,7 +25,10 @@ def settings(*overrides: str) -> Trainer:
 def test_lengths_and_intervals_in_updates() -> None:
     epochs = settings("length=2.5 epochs", "eval_interval=0.5 epochs", "log_interval=1%")
     assert epochs.total_steps(20) == 50
-    assert epochs.intervals(50, 20) == (10, 1)  # 1 % is half an update: at least one
+    assert epochs.intervals(50, 20) == (10, 1)  # 1 % is half an update: every one is logged
+    assert epochs.intervals(20, 20) == (10, 1)
+    with pytest.raises(ValueError, match=r"trainer\.eval_interval=0.5 epochs is less than one"):
+        epochs.intervals(5, 0)
     steps = settings("length=1000 steps", "eval_interval=25%", "log_interval=3 steps")
     assert steps.total_steps(20) == 1000
     assert steps.intervals(1000, 20) == (250, 3)
@@ -36,7 +39,7 @@ def test_lengths_and_intervals_in_updates() -> None:
     [
         ("length=10%", "trainer.length=10% must be in epochs or steps"),
         ("length=0 epochs", "trainer.length=0 epochs must be above 0"),
-        ("batch_size=0", "trainer.batch_size=0 must be at least 1"),
+        ("batch_size=0", "trainer.batch_size=0 must be from 1 to 2147483647"),
         ("gradient_accumulation_steps=5", "must divide batch_size=64"),
         ("max_grad_norm=0", "trainer.max_grad_norm=0.0 must be above 0"),
         ("max_grad_norm=nan", "trainer.max_grad_norm=nan must be above 0"),
@@ -47,6 +50,7 @@ def test_lengths_and_intervals_in_updates() -> None:
         ("compile=sometimes", "trainer.compile=sometimes must be true, false or auto"),
         ("num_threads=0", "trainer.num_threads=0 must be from 1 to 1024, or null"),
         ("checkpoint_interval_seconds=-1", "checkpoint_interval_seconds=-1.0 must be 0 or above"),
+        ("eval_batch_size=99999999999999999999", "must be from 1 to 2147483647"),
         ("eval_interval=5", "trainer.eval_interval=5: '5' is not a duration"),
     ],
 )
