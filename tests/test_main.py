@@ -179,7 +179,7 @@ def test_tensorboards_hparams_table_and_overlaid_charts_fill(sweep: Path, tensor
     assert "lr" in [chart["title"] for chart in layout["category"][0]["chart"]]
 
 
-PLATEAU = ["scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=0.5"]
+PLATEAU = ["scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=0.9"]
 PLATEAU += ["scheduler.cut_factor=0.5", "trainer.length=5 epochs", "trainer.eval_interval=10 steps"]
 
 

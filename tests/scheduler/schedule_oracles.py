@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,9 @@ CONF = Path(__file__).parents[2] / "conf"
 
 DEVIATIONS: dict[str, list[float]] = {}
 """Per library and class, the largest relative deviation of each parity case."""
+
+FLOAT32: dict[str, Any] = {"rel": 1e-5, "absolute": 1e-8}
+"""How near an lr of about 0.01 that Keras computes in float32 is: a hundred of its roundings."""
 
 
 def schedule_names() -> list[str]:
@@ -101,12 +104,19 @@ def assert_equal(
     oracle: str,
     rel: float = 1e-9,
     absolute: float = 1e-14,
+    apart_from: Collection[int] = (),
 ) -> None:
-    """Each value within `rel` of the other library's, or within `absolute` close to zero."""
+    """Each value within `rel` of the other library's, or within `absolute` close to zero.
+
+    The updates `apart_from` are left out: where a cycle begins, the other library's rounding, and
+    so the processor, decides which cycle it takes. A test checks ours there by hand.
+    """
     theirs = list(theirs)
     assert len(ours) == len(theirs)
     worst = 0.0
     for step, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+        if step in apart_from:
+            continue
         gap = abs(mine - other)
         assert gap <= rel * abs(other) + absolute, f"{oracle}: update {step}: {mine} != {other}"
         if abs(other) * rel > absolute:  # it is the relative deviation that counts here

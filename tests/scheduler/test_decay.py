@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_oracles import assert_equal, factors, keras, make, timm_lrs, torch_groups
+from schedule_oracles import FLOAT32, assert_equal, factors, keras, make, timm_lrs, torch_groups
 
 from lrbench.scheduler import Progress
 
@@ -65,7 +65,7 @@ def test_cosine_equals_keras(steps: int, floor: float, warmup: int) -> None:
     )
     lrs = [0.01 * factor for factor in factors(ours, 150)]
     lrs_of_keras = [float(theirs(step)) for step in range(150)]
-    assert_equal(lrs, lrs_of_keras, "keras CosineDecay", rel=1e-6, absolute=1e-9)
+    assert_equal(lrs, lrs_of_keras, "keras CosineDecay", **FLOAT32)
 
 
 @settings(max_examples=30, deadline=None)
@@ -138,7 +138,7 @@ def test_polynomial_equals_keras(power: float, floor: float) -> None:
     ours = make("polynomial", decay="100 steps", power=power, min_factor=floor)
     lrs = [0.01 * factor for factor in factors(ours, 150)]
     lrs_of_keras = [float(theirs(step)) for step in range(150)]
-    assert_equal(lrs, lrs_of_keras, "keras PolynomialDecay", rel=1e-6, absolute=1e-9)
+    assert_equal(lrs, lrs_of_keras, "keras PolynomialDecay", **FLOAT32)
 
 
 @settings(max_examples=20, deadline=None)
@@ -187,7 +187,7 @@ def test_exponential_equals_keras() -> None:
     ours = make("exponential", decay_rate=0.8, every="7 steps")
     lrs = [0.01 * factor for factor in factors(ours, 100)]
     lrs_of_keras = [float(theirs(step)) for step in range(100)]
-    assert_equal(lrs, lrs_of_keras, "keras ExponentialDecay", rel=1e-6, absolute=1e-9)
+    assert_equal(lrs, lrs_of_keras, "keras ExponentialDecay", **FLOAT32)
 
 
 def test_exponential_keeps_to_its_floor() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from schedule_oracles import CONF, assert_equal, keras
+from schedule_oracles import CONF, FLOAT32, assert_equal, keras
 
 from lrbench.config import build
 from lrbench.scheduler import Progress, Scheduler
@@ -46,7 +46,7 @@ def test_cosine_decay(total: int) -> None:
     theirs = keras().optimizers.schedules.CosineDecay(0.01, 1000, alpha=0.0)
     lrs = [float(theirs(step)) for step in range(total)]
     oracle = "preset keras/cosine_decay"
-    assert_equal(absolute_lrs("cosine_decay", total), lrs, oracle, rel=1e-6, absolute=1e-9)
+    assert_equal(absolute_lrs("cosine_decay", total), lrs, oracle, **FLOAT32)
 
 
 @pytest.mark.parametrize("total", [1200, 300])
@@ -54,7 +54,7 @@ def test_polynomial_decay(total: int) -> None:
     theirs = keras().optimizers.schedules.PolynomialDecay(0.01, 1000, 0.0001, power=1.0)
     lrs = [float(theirs(step)) for step in range(total)]
     oracle = "preset keras/polynomial_decay"
-    assert_equal(absolute_lrs("polynomial_decay", total), lrs, oracle, rel=1e-6, absolute=1e-9)
+    assert_equal(absolute_lrs("polynomial_decay", total), lrs, oracle, **FLOAT32)
 
 
 def test_warmup_decay() -> None:
@@ -68,7 +68,7 @@ def test_warmup_decay() -> None:
     assert max(theirs) == theirs[4] == pytest.approx(0.011)
     # Keras takes each lr from the last one in float32: 60 roundings add up.
     oracle = "preset keras/warmup_decay"
-    assert_equal(ours, each_update, oracle, rel=5e-6, absolute=1e-9)
+    assert_equal(ours, each_update, oracle, **FLOAT32)
 
 
 @pytest.mark.parametrize("seed", range(12))

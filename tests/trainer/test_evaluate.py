@@ -34,7 +34,7 @@ def test_equals_the_whole_split_at_once(size: int, fill: int | None) -> None:
     net.eval()
     logits = net(IMAGES)
     assert result is not None
-    assert result["loss"] == pytest.approx(F.cross_entropy(logits, LABELS).item(), rel=1e-6)
+    assert result["loss"] == pytest.approx(F.cross_entropy(logits, LABELS).item(), rel=1e-5)
     expected = (logits.argmax(1) == LABELS).double().mean().item()
     assert result["accuracy"] == pytest.approx(expected, rel=1e-7)
 

@@ -48,9 +48,9 @@ def test_it_is_the_largest_since_the_last_record_before_clipping(tmp_path: Path,
     run(loop, tmp_path, Saved())
     records = [0, 5, 7, 10, 14, 15, 20, 21, 25, 28, 30, 35, 36]
     largest = {b: max(norms[a:b]) for a, b in pairwise(records)}
-    assert curve(tmp_path) == pytest.approx(largest, rel=1e-5)
+    assert curve(tmp_path) == pytest.approx(largest, rel=1e-4)
     result = outcome(loop, None)
-    assert result["largest_grad_norm"] == pytest.approx(max(norms), rel=1e-5)
+    assert result["largest_grad_norm"] == pytest.approx(max(norms), rel=1e-4)
     assert result["largest_grad_norm_step"] == 1 + norms.index(max(norms))
 
 

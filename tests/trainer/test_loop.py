@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from lrbench.trainer.evaluate import evaluate
 from lrbench.trainer.loop import Diverged, Interrupted, Loop
 
 SCHEDULERS = ["constant", "cosine", "cosine_restarts", "onecycle", "plateau", "warmup_decay"]
-EAGER_PLATEAU = ["scheduler.patience=0", "scheduler.threshold=0.2", "scheduler.cut_factor=0.5"]
+EAGER_PLATEAU = ["scheduler.patience=0", "scheduler.threshold=0.9", "scheduler.cut_factor=0.5"]
 
 
 def weights(loop: Any) -> dict[str, torch.Tensor]:
@@ -114,9 +113,11 @@ def _lr_and_momentum(loop: Any) -> tuple[float, float]:
 def test_the_loop_equals_a_plain_one(tmp_path: Path) -> None:
     """Oracle: torch's own modules in the plainest loop."""
     overrides = ["scheduler=constant", "task.label_smoothing=0.1", "trainer.max_grad_norm=0.5"]
-    loop = new_loop(*overrides)
+    loop, plain = new_loop(*overrides), new_loop(*overrides)
+    for each in (loop, plain):  # in float64, so that another order of rounding does not matter
+        each.model.double()
+        images_double(each)
     run(loop, tmp_path / "a", Saved())
-    plain = new_loop(*overrides)
     model, optimizer = plain.model, plain.optimizer
     losses = []
     for step in range(36):
@@ -128,8 +129,9 @@ def test_the_loop_equals_a_plain_one(tmp_path: Path) -> None:
         optimizer.step()
         losses.append(loss.item())
     rows = history(tmp_path / "a")
-    assert [np.float32(x) for x in numbers(rows, "train_loss")] == [np.float32(x) for x in losses]
-    assert all(torch.equal(v, weights(plain)[k]) for k, v in weights(loop).items())
+    assert numbers(rows, "train_loss") == pytest.approx(losses, rel=1e-5)  # the loss is in float32
+    for name, value in weights(plain).items():
+        torch.testing.assert_close(weights(loop)[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_accumulated_gradients_equal_the_whole_batchs(tmp_path: Path) -> None:
@@ -275,22 +277,22 @@ def test_parts_that_do_not_fit_are_refused(override: str, message: str) -> None:
 
 def test_a_plateau_reads_the_validation_losses_of_the_run(tmp_path: Path) -> None:
     """Oracle: torch's ReduceLROnPlateau, told the losses that history.csv shows."""
-    changes = ["scheduler.patience=1", "scheduler.threshold=0.25", "scheduler.cut_factor=0.5"]
+    changes = ["scheduler.patience=1", "scheduler.threshold=0.6", "scheduler.cut_factor=0.5"]
     loop = new_loop("scheduler=plateau", "trainer.eval_interval=3 steps", *changes)
     run(loop, tmp_path / "a", Saved())
     rows = history(tmp_path / "a")
-    assert [np.float32(loss) for loss in loop.state.validations["loss"]] == [
-        np.float32(loss) for loss in numbers(rows, "val_loss")
-    ]
+    state = loop.state
+    losses = dict(zip(state.val_steps, state.validations["loss"], strict=True))
+    assert numbers(rows, "val_loss") == pytest.approx([*losses.values()], rel=1e-6)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.5, patience=1, threshold=0.25, min_lr=0.1 * 1e-4, eps=0
+        optimizer, factor=0.5, patience=1, threshold=0.6, min_lr=0.1 * 1e-4, eps=0
     )
     expected = []
     for row in rows:
         expected.append(optimizer.param_groups[0]["lr"])
         if row["val_loss"]:
-            theirs.step(float(row["val_loss"]))
+            theirs.step(losses[int(row["step"])])
     assert len(set(expected)) > 2, "hardly a cut: nothing tested"
     assert numbers(rows, "lr") == pytest.approx(expected, rel=1e-6)
 
