@@ -21,22 +21,11 @@ from wrong_values import KEYS
 
 from lrbench import __main__ as program
 from lrbench.cli.mistakes import explain
-from lrbench.config import CONF, Call, ConfigError, build, locate
-from lrbench.dataset import Dataset
-from lrbench.model import Model
-from lrbench.optimizer import Optimizer
+from lrbench.config import CONF, ConfigError, build, locate
 from lrbench.run.checkpoint import load_checkpoint, save_checkpoint
-from lrbench.scheduler import Scheduler
-from lrbench.trainer import Trainer
+from lrbench.run.parts import KINDS
 
 Command = Callable[..., str]
-KINDS: dict[str, Any] = {
-    "trainer": Trainer,
-    "optimizer": Optimizer,
-    "dataset": Dataset,
-    "model": (Model, Call),
-    "scheduler": Scheduler,
-}
 # Configuring logging closes every handler there is, pytest's own among them.
 NO_LOGGING = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
 QUICK = ["lrbench", "trainer.length=2 steps", *NO_LOGGING]
@@ -89,7 +78,7 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     ("scheduler.warmpu=5%", "scheduler.warmpu: no such key; did you mean warmup? ("),
     ("~optimizer.lr", "optimizer.lr has no value: write optimizer.lr=..."),
     ("~optimizer", "optimizer: "),
-    ("+foo=1", "foo=1 is not a key (model, dataset, optimizer, scheduler, trainer, seed)"),
+    ("+foo=1", "foo=1 is not a key (model, task, dataset, optimizer, scheduler, trainer, seed)"),
     ("+trust=foo", "trust=foo counts on the command line alone, not in a file"),
     # the command line itself
     ("onecycle", "onecycle is not an override: write key=value, for example"),
@@ -119,7 +108,7 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     ("trainer.length=0.001 epochs", "trainer.length=0.001 epochs is less than one update"),
     ("trainer.device=cuda:77", "trainer.device=cuda:77 is not on this machine: choose one of"),
     ("trainer.device=gpu", "trainer.device=gpu is not on this machine: choose one of auto"),
-    ("optimizer.algorithm.momentum=-1", "optimizer.algorithm: torch.optim.SGD: Invalid momentum"),
+    ("optimizer.algorithm.momentum=-1", "optimizer.algorithm.momentum=-1: Invalid momentum value"),
     ("+optimizer.algorithm.foo=1", "optimizer.algorithm.foo=1 is not an argument of torch.optim.s"),
     ("model=lenet", "image_size=8 is too small for LeNet"),
     (("model=vit_tiny", "model.patch_size=3"), "model.patch_size=3 must divide the image size"),
