@@ -1,15 +1,15 @@
 """Decoded images in a file that later runs map into memory.
 
-A cache folder belongs to one image folder and one set of options. It holds, per state of the image
-folder, a folder named after its digest with
+A cache folder belongs to one image folder and one set of options. It holds, for a state of the
+image folder, a folder named after that state with
 
     images     uint8 (N, H, W, C)
     sums       int64 (N, 2, C): each image's sum of values and of squares
     meta.json  a sha256 of the rest, then: shape, images per chunk, CRC-32 of each chunk and of sums
 
-and, while that is being decoded, ``<digest>.partial`` with the first two and a journal of the
-chunks that are done, so that decoding continues where it was cut. The finished folder appears by
-being renamed. A lock keeps a second process from decoding the same images at the same time.
+While that is being made its name ends in ``.partial``; what a killed process leaves of it is made
+anew. A lock keeps a second process from decoding the same images at the same time. Nothing is
+followed or removed that is a link, and nothing removed that is not named as above.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import logging
 import math
 import mmap
 import os
-import shutil
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 2**20
 _MAX_CHUNK_IMAGES = 1024
+DECODING = 2  # how images are decoded; another number for another way
+FILES = ("images", "sums", "meta.json")
+_STATE = re.compile(r"[0-9a-f]{32}(\.partial)?")  # a folder's name
 
 
 class DamagedCacheError(DatasetError):
@@ -186,6 +189,7 @@ def cached_images(
         images = _open_sound(folder, verify_bytes, report=False)
         if images is None:
             home.mkdir(parents=True, exist_ok=True)
+            _refuse_links(home)
             with _locked(home / "lock"):  # meanwhile another process may have made it
                 images = _open_sound(folder, verify_bytes, report=True)
                 if images is None:
@@ -204,8 +208,8 @@ def cached_images(
 def cache_home(root: Path, cache: Path, *, in_channels: int, image_size: int | None) -> Path:
     """The folder in `cache` for the images below `root` decoded with these options."""
     root = root.resolve()
-    key = hashlib.sha256(f"{root}\0{in_channels}\0{image_size}".encode()).hexdigest()
-    return cache / f"{root.name}-{key[:16]}"
+    told = f"{root}\0{in_channels}\0{image_size}\0{DECODING}"
+    return cache / f"{root.name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
 def _open_sound(folder: Path, verify_bytes: int, *, report: bool) -> CachedImages | None:
@@ -222,22 +226,22 @@ def _open_sound(folder: Path, verify_bytes: int, *, report: bool) -> CachedImage
 
 
 def _make(tree: Tree, folder: Path, *, in_channels: int, image_size: int | None) -> None:
-    """Decode `tree` into the cache `folder`, going on from where an earlier process stopped."""
+    """Decode `tree` into the cache `folder`."""
     from lrbench.dataset.decode import Chunk, decode_chunks, image_side
 
     side = image_side(str(tree.root / tree.files[0])) if image_size is None else image_size
     image_shape = (side, side, in_channels)
     image_bytes = side * side * in_channels
-    size = max(1, min(_MAX_CHUNK_IMAGES, _CHUNK_BYTES // image_bytes))
+    size = min(_MAX_CHUNK_IMAGES, _CHUNK_BYTES // image_bytes or 1)
     partial = folder.with_name(f"{folder.name}.partial")
-    partial.mkdir(exist_ok=True)
+    _remove(partial)
+    partial.mkdir()
     images_path, sums_path = partial / "images", partial / "sums"
     for path, row_bytes in ((images_path, image_bytes), (sums_path, 2 * in_channels * 8)):
-        with path.open("ab") as file:
+        with path.open("xb") as file:
             file.truncate(row_bytes * len(tree.files))
     chunks = [
         Chunk(
-            number=number,
             start=start,
             files=tuple(f"{tree.root}/{file}" for file in tree.files[start : start + size]),
             shape=image_shape,
@@ -245,66 +249,54 @@ def _make(tree: Tree, folder: Path, *, in_channels: int, image_size: int | None)
             images_path=str(images_path),
             sums_path=str(sums_path),
         )
-        for number, start in enumerate(range(0, len(tree.files), size))
+        for start in range(0, len(tree.files), size)
     ]
-    meta_shape = (len(tree.files), *image_shape)
-    crcs = _read_journal(partial, meta_shape, size)
-    todo = [chunk for chunk in chunks if chunk.number not in crcs]
-    share = sum(len(chunk.files) for chunk in todo) / len(tree.files)
-    with (
-        (partial / "journal").open("a") as journal,
-        _progress(len(tree.files), tree.root) as advance,
-    ):
-        advance(len(tree.files) - round(share * len(tree.files)))
-        for done in decode_chunks(todo, round(share * tree.num_bytes)):
-            crcs[done.number] = done.images_crc
-            journal.write(f"{done.number} {done.images_crc} {done.sums_crc}\n")
-            journal.flush()
-            advance(done.num_images)
+    crcs = []
+    with _progress(len(tree.files), tree.root) as advance:
+        for chunk, crc in zip(chunks, decode_chunks(chunks, tree.num_bytes), strict=True):
+            crcs.append(crc)
+            advance(len(chunk.files))
     if scan(tree.root).state != tree.state:
         raise DatasetError(f"{tree.root} was changed while its images were decoded: run again")
     meta = Meta(
-        shape=meta_shape,
+        shape=(len(tree.files), *image_shape),
         chunk_images=size,
-        chunk_crcs=tuple(crcs[chunk.number] for chunk in chunks),
+        chunk_crcs=tuple(crcs),
         sums_crc=zlib.crc32(sums_path.read_bytes()),
     )
     _write_meta(partial / "meta.json", meta)
-    (partial / "journal").unlink()
     for path in (images_path, sums_path, partial):
         _sync(path)
-    if folder.exists():  # damaged
-        shutil.rmtree(folder)
+    _remove(folder)  # which is damaged, if it is there
     os.rename(partial, folder)
 
 
-def _read_journal(
-    partial: Path, shape: tuple[int, int, int, int], chunk_images: int
-) -> dict[int, int]:
-    """CRC-32 by number of the chunks that an earlier process finished and that are still sound."""
-    try:
-        lines = (partial / "journal").read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return {}
-    images = _map_file(partial / "images", np.uint8, shape)
-    sums = _map_file(partial / "sums", np.int64, (shape[0], 2, shape[3]))
-    crcs = {}
-    for line in lines:
-        fields = line.split()
-        if len(fields) != 3 or not all(field.isdecimal() for field in fields):
-            continue  # damaged, or cut short as the last line may be
-        number, images_crc, sums_crc = map(int, fields)
-        rows = slice(number * chunk_images, (number + 1) * chunk_images)
-        if zlib.crc32(images[rows].data) == images_crc and zlib.crc32(sums[rows].data) == sums_crc:
-            crcs[number] = images_crc
-    return crcs
+def _refuse_links(home: Path) -> None:
+    """Refuse a cache folder that is a link, or holds one where files will be written.
+
+    Raises:
+        DatasetError: it names the link.
+    """
+    for path in (home, home / "lock", *home.glob("*"), *home.glob("*/*")):
+        if path.is_symlink():
+            raise DatasetError(f"{path} is a link, which no cache has: remove it")
 
 
 def _remove_others(home: Path, folder: Path) -> None:
     """Delete what is left of earlier states of the image folder. Who has it mapped, keeps it."""
     for entry in home.iterdir():
-        if entry.is_dir() and entry != folder:
-            shutil.rmtree(entry, ignore_errors=True)
+        if entry != folder and _STATE.fullmatch(entry.name):
+            _remove(entry)
+
+
+def _remove(folder: Path) -> None:
+    """Delete the cache `folder` with its own files; one that holds anything else is left."""
+    if not folder.is_dir():
+        return
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty
+        folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lrbench.dataset.kinds import DatasetError
 from lrbench.dataset.moments import pixel_sums
 
+# Those that Pillow decodes itself: of others some start programs, or are no pictures.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _MODES = {1: "L", 3: "RGB"}
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _SMALL_BYTES = 4 * 2**20  # of files; below this, starting processes takes longer than decoding
@@ -39,23 +41,12 @@ class Chunk:
             int64 (N, 2, C).
     """
 
-    number: int
     start: int
     files: tuple[str, ...]
     shape: tuple[int, int, int]
     resize: bool
     images_path: str
     sums_path: str
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What became of a chunk: CRC-32 of the bytes written to the two files."""
-
-    number: int
-    num_images: int
-    images_crc: int
-    sums_crc: int
 
 
 def image_side(path: str) -> int:
@@ -78,7 +69,8 @@ def decode_image(path: str, shape: tuple[int, int, int], *, resize: bool) -> np.
     """The image at `path` as uint8 (H, W, C) of `shape`.
 
     Colours are converted to grey by luma (ITU-R 601), grey to colour by repetition; transparency
-    and a camera's orientation mark are ignored; of an animation the first frame counts. With
+    is ignored, a camera's mark of which side is up (EXIF) is not; of an animation the first frame
+    counts. With
     `resize`, the largest square in the middle is scaled bilinearly, each pixel averaging all that
     it covers.
 
@@ -97,7 +89,7 @@ def decode_image(path: str, shape: tuple[int, int, int], *, resize: bool) -> np.
                 f"{path} has {image.width}×{image.height} pixels, not {width}×{height} as those "
                 "before it: set dataset.image_size to have all images cropped and resized"
             )
-        pixels = image.convert(_MODES[channels])
+        pixels = ImageOps.exif_transpose(image).convert(_MODES[channels])
     if resize and pixels.size != (width, height):
         side = min(pixels.size)
         left, top = (pixels.width - side) / 2, (pixels.height - side) / 2
@@ -107,21 +99,17 @@ def decode_image(path: str, shape: tuple[int, int, int], *, resize: bool) -> np.
     return np.asarray(pixels).reshape(shape)
 
 
-def decode_chunk(chunk: Chunk) -> Decoded:
-    """Decode the images of `chunk` and write them and their sums to their places."""
+def decode_chunk(chunk: Chunk) -> int:
+    """Decode the images of `chunk`, write them and their sums; the CRC-32 of the images' bytes."""
     images = np.empty((len(chunk.files), *chunk.shape), dtype=np.uint8)
     for image, path in zip(images, chunk.files, strict=True):
         image[...] = decode_image(path, chunk.shape, resize=chunk.resize)
-    return Decoded(
-        number=chunk.number,
-        num_images=len(images),
-        images_crc=_write_at(chunk.images_path, chunk.start, images),
-        sums_crc=_write_at(chunk.sums_path, chunk.start, pixel_sums(images)),
-    )
+    _write_at(chunk.sums_path, chunk.start, pixel_sums(images))
+    return _write_at(chunk.images_path, chunk.start, images)
 
 
-def decode_chunks(chunks: list[Chunk], num_bytes: int) -> Iterator[Decoded]:
-    """Decode `chunks`, `num_bytes` of files in all, on every core; results come in order.
+def decode_chunks(chunks: list[Chunk], num_bytes: int) -> Iterator[int]:
+    """Decode `chunks`, `num_bytes` of files in all, on every core; their CRC-32 come in order.
 
     So of several faulty images the first is named.
     """
@@ -134,13 +122,13 @@ def decode_chunks(chunks: list[Chunk], num_bytes: int) -> Iterator[Decoded]:
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker)
     try:
-        futures: list[Future[Decoded]] = [pool.submit(decode_chunk, chunk) for chunk in chunks]
+        futures: list[Future[int]] = [pool.submit(decode_chunk, chunk) for chunk in chunks]
         for future in futures:
             yield future.result()
     except BrokenProcessPool as error:
         raise DatasetError(
-            "a process that decoded images was ended from outside, perhaps for want of memory: "
-            "run again to continue where it stopped"
+            "a process that decoded images was ended from outside, perhaps because the memory was "
+            "full: run again"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -177,10 +165,7 @@ def _write_at(path: str, row: int, array: np.ndarray) -> int:
 
 def _open(path: str) -> Image.Image:
     """The image at `path`, not decoded yet; one too large to decode is refused by Pillow."""
-    image = Image.open(path)
-    if image.format == "EPS":
-        raise DatasetError(f"{path} is PostScript, a program to be run: convert it to an image")
-    return image
+    return Image.open(path, formats=FORMATS)
 
 
 class _named_errors:
@@ -197,7 +182,7 @@ class _named_errors:
             return
         reason: object = error
         if isinstance(error, UnidentifiedImageError):
-            reason = "no known image format"
+            reason = f"none of {', '.join(FORMATS)}"
         raise DatasetError(
             f"{Path(self.path)} does not decode as an image ({reason}): mend or remove it"
         ) from error
