@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, SupportsFloat
 
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lrbench.config.checks import require
 from lrbench.scheduler.base import Scheduler
 
 
 def as_torch(
-    optimizer: Optimizer, scheduler: Scheduler, total_steps: int, steps_per_epoch: int
+    optimizer: Optimizer,
+    scheduler: Scheduler,
+    total_steps: int,
+    steps_per_epoch: int,
+    evaluate_every: int | None = None,
 ) -> TorchScheduler:
     """`scheduler` as a ``torch.optim.lr_scheduler.LRScheduler`` of `optimizer`.
 
-    The lrs that the optimizer has now are the base lrs. Call ``step()`` once after every update;
-    ``step(val_loss)`` after an evaluation hands a plateau its loss and does not move the clock.
+    The lrs that the optimizer has now are the base lrs. Call ``step()`` once after every update,
+    and after each evaluation ``step(val_loss)``, or ``step(metrics=val_loss)``, which hands a
+    plateau its loss and does not move the clock. A schedule that reads losses and has heard of
+    none when `evaluate_every` updates are taken raises at the next ``step()``.
 
     Args:
         optimizer: any torch optimizer; its momentum (or first beta) is set where the schedule
@@ -25,11 +33,12 @@ def as_torch(
         scheduler: any schedule.
         total_steps: the length of the run, in updates.
         steps_per_epoch: updates in an epoch, for the durations that are in epochs.
+        evaluate_every: updates from one evaluation to the next; an epoch if None.
 
     Raises:
         ValueError: the schedule does not fit the run.
     """
-    return TorchScheduler(optimizer, scheduler, total_steps, steps_per_epoch)
+    return TorchScheduler(optimizer, scheduler, total_steps, steps_per_epoch, evaluate_every)
 
 
 class TorchScheduler(LRScheduler):
@@ -40,16 +49,25 @@ class TorchScheduler(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: Optimizer, scheduler: Scheduler, total_steps: int, steps_per_epoch: int
+        self,
+        optimizer: Optimizer,
+        scheduler: Scheduler,
+        total_steps: int,
+        steps_per_epoch: int,
+        evaluate_every: int | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.total_steps = total_steps
         self.steps_per_epoch = steps_per_epoch
+        self.evaluate_every = steps_per_epoch if evaluate_every is None else evaluate_every
+        require(self.evaluate_every >= 1, "evaluate_every", evaluate_every, "must be at least 1")
         self.val_losses: tuple[float, ...] = ()
         self.val_steps: tuple[int, ...] = ()
         self.base_momenta = [_momentum(group) for group in optimizer.param_groups]
         self._moved_momentum = False
         self._lay_out()
+        for group in optimizer.param_groups:  # torch would keep those of an earlier scheduler
+            group.pop("initial_lr", None)
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float | Tensor]:
@@ -57,16 +75,52 @@ class TorchScheduler(LRScheduler):
         factor = self._plan.factor(self.last_epoch)  # torch's name for the number of steps
         return [float(base_lr) * factor for base_lr in self.base_lrs]
 
-    def step(self, metrics: SupportsFloat | None = None) -> None:  # type: ignore[override]
-        """Count an update; or, given the loss of an evaluation, tell the schedule of it."""
-        if metrics is None:
-            super().step()
-            self._set_momentum()
+    def step(  # type: ignore[override]
+        self, loss: SupportsFloat | None = None, /, *, metrics: SupportsFloat | None = None
+    ) -> None:
+        """Count an update; or, given the loss of an evaluation, tell the schedule of it.
+
+        Raises:
+            ValueError: the only value is a whole number, which may be meant as an epoch; or the
+                schedule reads losses and is not told of them, or not of the updates.
+        """
+        if loss is not None and _is_whole(loss):
+            raise ValueError(
+                f"step({loss}) may mean an epoch or a loss: call step() after every update, and "
+                f"step(metrics={loss}) with the loss of an evaluation"
+            )
+        if loss is not None and metrics is not None:
+            raise ValueError(f"step({loss}, metrics={metrics}) has two losses: give one of them")
+        metrics = loss if metrics is None else metrics
+        if metrics is not None:
+            self._hear(float(metrics))
             return
-        self.val_losses = (*self.val_losses, float(metrics))
+        if self.scheduler.reads_losses and not self.val_losses:
+            self._require_a_loss()
+        super().step()
+        self._set_momentum()
+
+    def _hear(self, loss: float) -> None:
+        """Lay the schedule out anew, knowing the loss of an evaluation made now."""
+        if self.last_epoch == 0 and self.val_steps:
+            raise ValueError(
+                f"the schedule was told of {len(self.val_steps) + 1} evaluations and of no update: "
+                "call step() after every update, too (Lightning: interval='step' and no "
+                "reduce_on_plateau)"
+            )
+        self.val_losses = (*self.val_losses, loss)
         self.val_steps = (*self.val_steps, self.last_epoch)
         self._lay_out()
         self._set_lr()
+
+    def _require_a_loss(self) -> None:
+        """Raise if an evaluation is overdue that a plateau had to be told of."""
+        if self.last_epoch >= self.evaluate_every:
+            raise ValueError(
+                f"the schedule reads validation losses and was told of none in the first "
+                f"{self.last_epoch} updates: call step(metrics=val_loss) after each evaluation, "
+                "or give as_torch(..., evaluate_every=UPDATES) if they are further apart"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and texts: what `load_state_dict` needs to go on."""
@@ -101,6 +155,8 @@ class TorchScheduler(LRScheduler):
         self.val_losses = tuple(state_dict["val_losses"])
         self.val_steps = tuple(state_dict["val_steps"])
         self._lay_out()
+        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["initial_lr"] = base_lr
         self._set_lr()
         self._set_momentum()
 
@@ -130,6 +186,12 @@ class TorchScheduler(LRScheduler):
                 group["momentum"] = value
             elif "betas" in group:
                 group["betas"] = (value, *group["betas"][1:])
+
+
+def _is_whole(value: SupportsFloat) -> bool:
+    if isinstance(value, Tensor):
+        return not value.is_floating_point()
+    return isinstance(value, Integral)
 
 
 def _momentum(group: dict[str, Any]) -> float | None:

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 import timeit
 
 import pytest
@@ -99,9 +100,12 @@ def test_is_fast(name: str) -> None:
     schedule = loaded(name)
     steps = range(100, 10_100, 100)
     plan = schedule.plan(10_000, 100, [1 / step for step in steps], steps)
-    seconds = min(timeit.repeat(lambda: plan.factor(5_000), number=1000, repeat=3)) / 1000
+    clock = time.process_time  # other programs on the machine do not count
+    seconds = (
+        min(timeit.repeat(lambda: plan.factor(5_000), timer=clock, number=1000, repeat=3)) / 1000
+    )
     assert seconds < 20e-6
-    assert timeit.timeit(lambda: schedule.factors(1_000_000, 1000), number=1) < 3
+    assert timeit.timeit(lambda: schedule.factors(1_000_000, 1000), timer=clock, number=1) < 3
 
 
 def test_needs_no_torch_until_as_torch_is_asked_for() -> None:

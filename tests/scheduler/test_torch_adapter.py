@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from schedule_oracles import factors, make
@@ -151,6 +152,51 @@ def test_refuses_a_schedule_that_does_not_fit_at_once() -> None:
         as_torch(sgd(), make("cosine", warmup="9 epochs"), 50, 10)
 
 
+def test_a_second_scheduler_starts_from_the_lr_of_now() -> None:
+    optimizer = sgd(lr=0.1)
+    as_torch(optimizer, make("cosine"), 10, 5)
+    optimizer.param_groups[0]["lr"] = 0.01
+    second = as_torch(optimizer, make("constant"), 10, 5)
+    assert second.base_lrs == [0.01]
+    assert optimizer.param_groups[0]["lr"] == 0.01
+    state = second.state_dict()
+    third = as_torch(optimizer, make("constant"), 10, 5)
+    optimizer.param_groups[0]["initial_lr"] = 7.0
+    third.load_state_dict(state)
+    assert optimizer.param_groups[0]["initial_lr"] == 0.01
+
+
+@pytest.mark.parametrize("evaluate_every", [None, 7])
+def test_a_plateau_that_is_never_told_a_loss_raises(evaluate_every: int | None) -> None:
+    optimizer = sgd()
+    scheduler = as_torch(optimizer, make("chain"), 20, 5, evaluate_every)
+    for _ in range(evaluate_every or 5):
+        optimizer.step()
+        scheduler.step()
+    with pytest.raises(ValueError, match=r"told of none in the .* step\(metrics=val_loss\) after"):
+        scheduler.step()
+    scheduler.step(metrics=1)
+    for _ in range(13):
+        scheduler.step()
+
+
+@pytest.mark.parametrize("value", [1, np.int64(1), torch.tensor(1)])
+def test_a_whole_number_is_neither_a_loss_nor_an_epoch(value: Any) -> None:
+    scheduler = as_torch(sgd(), make("plateau"), 20, 5)
+    with pytest.raises(ValueError, match=r"^step\(.*1\)? may mean an epoch or a loss: .*"):
+        scheduler.step(value)
+    with pytest.raises(ValueError, match=r"has two losses: give one of them$"):
+        scheduler.step(1.0, metrics=2.0)
+    assert (scheduler.last_epoch, scheduler.val_losses) == (0, ())
+    for told, heard in ((1.0, 1.0), (np.float32(0.5), 0.5), (torch.tensor(2.0), 2.0)):
+        scheduler = as_torch(sgd(), make("plateau"), 20, 5)
+        scheduler.step(told)
+        assert scheduler.val_losses == (heard,)
+    scheduler = as_torch(sgd(), make("plateau"), 20, 5)
+    scheduler.step(metrics=value)
+    assert scheduler.val_losses == (1.0,)
+
+
 def test_fills_an_lr_that_is_a_tensor() -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([weight], lr=torch.tensor(1.0))
@@ -164,7 +210,8 @@ def test_fills_an_lr_that_is_a_tensor() -> None:
     assert float(lr) == pytest.approx(0.1)
 
 
-def test_drives_a_lightning_trainer() -> None:
+def fit(name: str, **options: Any) -> tuple[list[float], Any]:
+    """Three epochs of five updates under Lightning: the lrs they took, and the schedule."""
     lightning: Any = pytest.importorskip("pytorch_lightning")
     used: list[float] = []
 
@@ -177,14 +224,14 @@ def test_drives_a_lightning_trainer() -> None:
             used.append(self.trainer.optimizers[0].param_groups[0]["lr"])
             return self.layer(batch[0]).square().mean()
 
+        def validation_step(self, batch: list[torch.Tensor]) -> None:
+            self.log("val_loss", self.layer(batch[0]).square().mean())
+
         def configure_optimizers(self) -> dict[str, Any]:
             optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
             total = int(self.trainer.estimated_stepping_batches)
-            scheduler = as_torch(optimizer, make("onecycle"), total, total // 3)
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-            }
+            scheduler = as_torch(optimizer, make(name), total, total // 3)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **options}}
 
     batches = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(torch.randn(20, 2)), batch_size=4
@@ -196,6 +243,19 @@ def test_drives_a_lightning_trainer() -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        num_sanity_val_steps=0,
     )
-    trainer.fit(Model(), batches)
+    trainer.fit(Model(), batches, batches)
+    return used, trainer.lr_scheduler_configs[0].scheduler
+
+
+def test_drives_a_lightning_trainer() -> None:
+    used, _ = fit("onecycle", interval="step")
     assert used == pytest.approx([0.1 * factor for factor in factors(make("onecycle"), 15)])
+
+
+def test_a_plateau_under_a_trainer_that_tells_it_too_little_raises() -> None:
+    with pytest.raises(ValueError, match="was told of none in the first 5 updates"):
+        fit("plateau", interval="step")
+    with pytest.raises(ValueError, match="told of 2 evaluations and of no update"):
+        fit("plateau", reduce_on_plateau=True, monitor="val_loss")
