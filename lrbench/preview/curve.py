@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,8 +119,7 @@ def lay_out(choice: Choice, arguments: Arguments, history: History | None) -> Sc
     try:
         plan = scheduler.plan(total_steps, steps_per_epoch, *evaluations)
         factors = np.array(plan.factors())
-        num_evaluations = math.ceil(total_steps / eval_every)
-        warnings = lint(scheduler, total_steps, steps_per_epoch, num_evaluations)
+        warnings = lint(scheduler, total_steps, steps_per_epoch, eval_every)
     except ValueError as error:
         raise ConfigError(f"scheduler.{error}") from error
     mark = None

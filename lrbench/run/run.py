@@ -244,9 +244,8 @@ def _train(
     for line in header(loop, choices, parts.optimizer.lr, folder):
         log.info(line)
     if checkpoint is None:
-        num_evaluations = -(-loop.total_steps // loop.eval_every)
         for warning in lint(
-            parts.scheduler, loop.total_steps, loop.steps_per_epoch, num_evaluations
+            parts.scheduler, loop.total_steps, loop.steps_per_epoch, loop.eval_every
         ):
             log.warning(warning)
     identity = {"fingerprint": run_folder.fingerprint(config), "config": config}

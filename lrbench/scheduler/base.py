@@ -305,4 +305,5 @@ def decay_then_hold(
 def first_update_at(position: float) -> int:
     """The first update at or after a fractional position; rounding errors move it over none."""
     whole = round(position)
-    return whole if abs(position - whole) < 1e-6 else math.ceil(position)
+    near = math.isclose(position, whole, rel_tol=1e-12, abs_tol=1e-6)
+    return whole if near else math.ceil(position)

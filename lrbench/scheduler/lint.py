@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from lrbench.scheduler.base import Plan, Run, Scheduler
@@ -18,28 +19,27 @@ def lint(
     scheduler: Scheduler,
     total_steps: int,
     steps_per_epoch: int,
-    num_evaluations: int | None = None,
+    eval_every: int | None = None,
 ) -> list[str]:
     """Warnings about `scheduler` on a run, each one line with its numbers; empty if all is well.
 
     Told are: zero lr at the start, a peak or a floor that is never reached, a warmup of more than
     a third of the run, a decay or a cycle that the run's end cuts off, sudden leaps, a plateau
-    that cannot cut within the run, and more than half of the run at the floor.
+    that cannot cut within the run, and more than half of the run at the floor. The time it takes
+    grows with the number of the schedule's segments, not with the run's length.
 
     Args:
         scheduler: any schedule. A plateau is looked at as if it never cut.
         total_steps: the length of the run, in updates.
         steps_per_epoch: updates in an epoch.
-        num_evaluations: how often the run validates, evenly, the last time at its end; one
-            evaluation per epoch if None.
+        eval_every: updates from one validation to the next, the first after as many, and one
+            more at the run's end; an epoch if None.
 
     Raises:
         ValueError: the schedule does not fit the run.
     """
     plan = scheduler.plan(total_steps, steps_per_epoch)
-    if num_evaluations is None:
-        num_evaluations = max(total_steps // steps_per_epoch, 1)
-    evaluations = [total_steps * (i + 1) // num_evaluations for i in range(num_evaluations)]
+    evaluations = range(0, total_steps, eval_every or steps_per_epoch)[1:]  # the end's cuts nothing
     steps = _examined(plan)
     values = [plan.factor(step) for step in steps]
     return [
@@ -48,17 +48,23 @@ def lint(
         *_peak(steps, values),
         *_floor(scheduler, plan, steps_per_epoch),
         *_leaps(plan, steps, values),
-        *_parts(scheduler, total_steps, steps_per_epoch, evaluations),
+        *_parts(scheduler, plan, steps_per_epoch, evaluations),
     ]
 
 
 def _zero_start(plan: Plan) -> Iterator[str]:
     zeros = 0
-    while zeros < plan.total_steps and plan.factor(zeros) == 0:
-        zeros += 1
+    for segment in plan.segments:  # a segment that begins with zeros has no others
+        factor, steps = segment.factor, range(segment.start, segment.stop)
+        nonzero = 0 if factor(steps[0]) else len(steps)
+        if nonzero and factor(steps[-1]):
+            nonzero = bisect_left(steps, True, key=lambda step: factor(step) != 0)
+        zeros += nonzero
+        if nonzero < len(steps):
+            break
     if zeros:
         updates = "update has" if zeros == 1 else f"{zeros} updates have"
-        yield f"the first {updates} an lr of 0, which teaches nothing"
+        yield f"the first {updates} an lr of 0, which changes no weight"
 
 
 def _long_warmup(scheduler: Scheduler, run: Run) -> Iterator[str]:
@@ -109,10 +115,13 @@ def _leaps(plan: Plan, steps: list[int], values: list[float]) -> Iterator[str]:
 
 
 def _parts(
-    scheduler: Scheduler, total_steps: int, steps_per_epoch: int, evaluations: list[int]
+    scheduler: Scheduler, plan: Plan, steps_per_epoch: int, evaluations: range
 ) -> Iterator[str]:
-    """What each schedule of a chain, or the one there is, cannot do in its stretch of the run."""
-    plan = scheduler.plan(total_steps, steps_per_epoch)
+    """What each schedule of a chain, or the one there is, cannot do in its stretch of the run.
+
+    `evaluations` are counted from the start of the stretch; those outside it do not count.
+    """
+    total_steps = plan.total_steps
     last, end = plan.segments[-1], plan.factor(total_steps)
     if plan.planned_stop > total_steps:
         yield (
@@ -121,7 +130,7 @@ def _parts(
         )
     if isinstance(scheduler, Plateau):
         start = plan.segments[-1].start
-        made = sum(start <= step < total_steps for step in evaluations)
+        made = bisect_left(evaluations, total_steps) - bisect_left(evaluations, start)
         needed = scheduler.evaluations_to_cut
         if made < needed:
             yield (
@@ -134,8 +143,9 @@ def _parts(
         for name, (first, stop) in spans.items():
             if first < stop:
                 part = scheduler.parts[name].scheduler
-                own = [step - first for step in evaluations]
-                for warning in _parts(part, stop - first, steps_per_epoch, own):
+                own = range(evaluations.start - first, evaluations.stop - first, evaluations.step)
+                plan = part.plan(stop - first, steps_per_epoch)
+                for warning in _parts(part, plan, steps_per_epoch, own):
                     yield f"parts.{name}: {warning}"
 
 

@@ -21,12 +21,12 @@ def test_lets_the_defaults_pass(name: str) -> None:
         (
             "cosine",
             {"warmup": "5 steps", "warmup_start_factor": 0.0},
-            "the first update has an lr of 0, which teaches nothing",
+            "the first update has an lr of 0, which changes no weight",
         ),
         (
             "cosine",
             {"warmup": "5 steps", "warmup_start_factor": 0.0, "warmup_shape": "constant"},
-            "the first 5 updates have an lr of 0, which teaches nothing",
+            "the first 5 updates have an lr of 0, which changes no weight",
         ),
         (
             "cosine",
@@ -89,16 +89,23 @@ def test_warns(name: str, changes: dict[str, Any], message: str | None) -> None:
         assert "a third" in warnings[0]
 
 
-def test_counts_the_evaluations_it_is_told_of() -> None:
+def test_counts_the_evaluations_of_the_run() -> None:
+    """They are made at the multiples of eval_every, and the run's last one cuts nothing."""
     plateau = make("plateau", patience=5)
-    assert lint(plateau, 1000, 50, num_evaluations=8) == []
-    (warning,) = lint(plateau, 1000, 50, num_evaluations=7)
+    assert lint(plateau, 1000, 50, eval_every=142) == []  # 142, …, 994
+    assert lint(plateau, 1000, 50, eval_every=141) == []
+    (warning,) = lint(plateau, 1000, 50, eval_every=143)
     assert "a cut takes 7 evaluations before the last update, and there are 6" in warning
+    late = make("plateau", patience=0, warmup="96 steps", warmup_start_factor=0.5)
+    assert not any("cannot cut" in said for said in lint(late, 285, 20, eval_every=100))
+    (warning,) = (said for said in lint(late, 285, 20, eval_every=143) if "cannot" in said)
+    assert "there are 1" in warning
 
 
 def test_looks_into_the_parts_of_a_chain() -> None:
-    ours = patient_chain(5)
-    (warning,) = lint(ours, 1000, 50, num_evaluations=6)
+    ours = patient_chain(5)  # the plateau's part is updates 100 to 900
+    assert lint(ours, 1000, 50, eval_every=100) == []  # 100, 200, …, 800
+    (warning,) = lint(ours, 1000, 50, eval_every=150)
     assert warning.startswith("parts.plateau: the plateau cannot cut: with patience=5")
     assert "there are 5" in warning
 
@@ -121,6 +128,9 @@ def test_a_leap_up_between_parts_of_a_chain_is_one() -> None:
 
 def test_samples_long_runs() -> None:
     warnings = lint(make("cosine", warmup="10 steps", warmup_start_factor=0.0), 2_000_000, 1000)
-    assert warnings == ["the first update has an lr of 0, which teaches nothing"]
+    assert warnings == ["the first update has an lr of 0, which changes no weight"]
     (floor,) = lint(make("cosine", decay="30%"), 2_000_000, 1000)
     assert floor == "72% of the run's 2000000 updates are at the floor (0)"
+    wait = make("linear", warmup="90%", warmup_start_factor=0.0, warmup_shape="constant")
+    first, *_ = lint(wait, 10**11, 100, eval_every=100)
+    assert first == f"the first {9 * 10**10} updates have an lr of 0, which changes no weight"
