@@ -169,7 +169,7 @@ def test_tensorboards_hparams_table_and_overlaid_charts_fill(sweep: Path, tensor
     found = {group["hparams"]["scheduler"]: group for group in groups}
     assert set(found) == set(FOUR)
     group = found["onecycle"]
-    assert (group["hparams"]["lr"], group["hparams"]["seed"]) == (0.1, 0.0)
+    assert (group["hparams"]["optimizer.lr"], group["hparams"]["seed"]) == (0.1, 0.0)
     (session,) = group["sessions"]
     assert (session["name"], session["status"]) == ("onecycle/seed=0", "STATUS_SUCCESS")
     result = json.loads((sweep / "onecycle" / "seed=0" / "result.json").read_text())

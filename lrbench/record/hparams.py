@@ -1,12 +1,13 @@
 """TensorBoard beyond curves: the HParams table and the overlaid charts of the Custom Scalars tab.
 
-Four summaries, to be written once each into a run's own event file (not, as torch's
-``add_hparams`` does, into a sub-run): `experiment`, `session_start` and `layout` when the run
-begins, `session_end` when it ends. The final metrics need no summary of their own: the table shows
-the last point of each tag of `metrics`.
+Three summaries, each written once into a run's own event file (not, as torch's ``add_hparams``
+does, into a sub-run): `session_start` and `layout` when the run begins, `session_end` when it ends.
+TensorBoard makes the table's columns from the settings of all runs that it reads, those that differ
+first. A header of the columns (``_hparams_/experiment``) is not written: TensorBoard would take any
+one run's header for all, and not show a setting that only other runs name.
 
-TensorBoard's own helpers for this want TensorFlow or import half of it; its message types, used
-here, don't.
+TensorBoard's own helpers for this need TensorFlow or import half of it; its message types, used
+here, do not.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 
 from lrbench.task import Measure
 
-FIRST = ("scheduler", "lr", "seed")  # columns to see at once
+SHOWN = ("scheduler", "task", "model", "dataset", "optimizer", "optimizer.lr", "seed")
+SHOWN += ("trainer.length", "trainer.batch_size")  # of every run
 
 # As in tensorboard.plugins.hparams.metadata, whose import costs a quarter of a second.
 PLUGIN_NAME = "hparams"
 PLUGIN_DATA_VERSION = 0
-EXPERIMENT_TAG = "_hparams_/experiment"
 SESSION_START_INFO_TAG = "_hparams_/session_start_info"
 SESSION_END_INFO_TAG = "_hparams_/session_end_info"
 
@@ -42,35 +43,30 @@ HParam = str | float | bool
 
 
 def run_hparams(
-    config: Mapping[str, Any], choices: Mapping[str, str], swept: Sequence[str] = ()
+    config: Mapping[str, Any], choices: Mapping[str, str], overrides: Sequence[str] = ()
 ) -> dict[str, HParam]:
-    """The columns of the HParams table for one run: scheduler, lr, seed, and what it ran on.
+    """The settings of one run that the HParams table shows.
 
     Args:
         config: the flattened config (``{"optimizer.lr": 0.1, ...}``).
         choices: Hydra's choice of each config group.
-        swept: further keys to show, such as those a sweep varies.
+        overrides: the words of the command, each of whose keys is shown (``+optimizer.lr=0.1``).
     """
-    named = ("scheduler", "model", "dataset", "optimizer")
-    found: dict[str, HParam] = {name: str(choices[name]) for name in named if name in choices}
-    keys = {"lr": "optimizer.lr", "seed": "seed", "length": "trainer.length"}
-    keys |= {"batch_size": "trainer.batch_size"} | {key: key for key in swept if key not in named}
-    shown = set()
-    for name, key in keys.items():
-        value = config.get(key)
-        if value is not None and key not in shown:
-            shown.add(key)
-            found[name] = value if isinstance(value, bool | int | float | str) else str(value)
+    given = [word.partition("=")[0].lstrip("+~") for word in overrides]
+    found: dict[str, HParam] = {}
+    for name in dict.fromkeys((*SHOWN, *given)):
+        if name in choices:
+            found[name] = str(choices[name])
+            continue
+        for key, value in config.items():
+            if key == name or key.startswith(f"{name}."):
+                plain = isinstance(value, bool | int | float | str)
+                found[key] = "null" if value is None else value if plain else str(value)
     return found
 
 
-def metrics(measures: Sequence[Measure]) -> list[str]:
-    """The tags whose last points the HParams table shows."""
-    return [f"{split}/{measure.name}" for split in ("test", "val") for measure in measures]
-
-
 def charts(measures: Sequence[Measure]) -> dict[str, tuple[str, ...]]:
-    """The Custom Scalars tab: each category's tags, a chart each."""
+    """The tags of the Custom Scalars tab by category; each tag becomes a chart."""
     losses = sorted(measures, key=lambda measure: measure.name != "loss")  # the loss comes first
     named = {m.name: m.name[:1].upper() + m.name[1:].replace("_", " ") for m in losses}
     return {
@@ -79,34 +75,8 @@ def charts(measures: Sequence[Measure]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def experiment(hparams: Mapping[str, HParam], measures: Sequence[Measure]) -> Summary:
-    """Names and types of the table's columns, and the metrics it shows.
-
-    TensorBoard sorts columns by name and shows five; those said to differ, which are `FIRST` and
-    the swept keys (with a dot in their name), come before the others. Equal in every run of a
-    sweep, so that it does not matter whose TensorBoard reads first.
-    """
-    return _summary(
-        EXPERIMENT_TAG,
-        HParamsPluginData(
-            experiment=api_pb2.Experiment(
-                hparam_infos=[
-                    api_pb2.HParamInfo(
-                        name=name, type=_type(value), differs=name in FIRST or "." in name
-                    )
-                    for name, value in hparams.items()
-                ],
-                metric_infos=[
-                    api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag))
-                    for tag in metrics(measures)
-                ],
-            )
-        ),
-    )
-
-
 def session_start(hparams: Mapping[str, HParam], time_seconds: float) -> Summary:
-    """A run begins with these settings, at `time_seconds` since 1970."""
+    """The summary that a run with these settings began at `time_seconds` since 1970."""
     info = SessionStartInfo(start_time_secs=time_seconds)
     for name, value in hparams.items():
         if isinstance(value, bool):
@@ -119,7 +89,7 @@ def session_start(hparams: Mapping[str, HParam], time_seconds: float) -> Summary
 
 
 def session_end(status: str, time_seconds: float) -> Summary:
-    """A run ends: `status` is result.json's; what did not complete counts as failed."""
+    """The summary that a run ended, as result.json's `status` says; only completed is a success."""
     info = SessionEndInfo(
         status=api_pb2.STATUS_SUCCESS if status == "completed" else api_pb2.STATUS_FAILURE,
         end_time_secs=time_seconds,
@@ -128,7 +98,7 @@ def session_end(status: str, time_seconds: float) -> Summary:
 
 
 def layout(measures: Sequence[Measure]) -> Summary:
-    """The Custom Scalars tab: lr and measures of all runs overlaid, a chart per tag."""
+    """The summary that draws lr and measures of all runs over each other, a chart per tag."""
     content = layout_pb2.Layout(
         category=[
             layout_pb2.Category(
@@ -168,11 +138,3 @@ def _summary(tag: str, data: HParamsPluginData) -> Summary:
         tensor=TensorProto(dtype=DT_FLOAT, tensor_shape=empty),
     )
     return Summary(value=[value])
-
-
-def _type(value: HParam) -> int:
-    if isinstance(value, bool):
-        return int(api_pb2.DATA_TYPE_BOOL)
-    if isinstance(value, int | float):
-        return int(api_pb2.DATA_TYPE_FLOAT64)
-    return int(api_pb2.DATA_TYPE_STRING)

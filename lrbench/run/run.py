@@ -267,9 +267,7 @@ def _train(
         ) as recorder,
     ):
         if checkpoint is None:
-            swept = [override.partition("=")[0] for override in hydra.overrides.task]
-            settings_shown = hparams.run_hparams(flatten(config), choices, swept)
-            recorder.add(hparams.experiment(settings_shown, loop.measures))
+            settings_shown = hparams.run_hparams(flatten(config), choices, hydra.overrides.task)
             recorder.add(hparams.session_start(settings_shown, time.time()))
             recorder.add(hparams.layout(loop.measures))
         try:

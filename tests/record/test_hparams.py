@@ -1,16 +1,21 @@
 """What TensorBoard serves of a folder written with lrbench.record.hparams."""
 
 import json
-import time
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tensorboard import program
+from google.protobuf import json_format
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_multiplexer import (
+    EventMultiplexer,
+)
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import metadata
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.custom_scalar.custom_scalars_plugin import CustomScalarsPlugin
+from tensorboard.plugins.hparams import api_pb2, get_experiment, list_session_groups, metadata
+from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -19,30 +24,32 @@ from lrbench.task.classification import measures
 
 MEASURES = measures(10)
 
-RUNS = {
-    "cosine/seed=0": ("cosine", 0.1, 0, "completed", 0.9),
-    "cosine/seed=1": ("cosine", 0.1, 1, "completed", 0.8),
-    "onecycle/seed=0": ("onecycle", 0.5, 0, "diverged", None),
+RUNS = {  # strategy, overrides, status, test accuracy
+    "cosine/seed=0": ("cosine", {"trainer.max_grad_norm": 1.0}, "completed", 0.9),
+    "cosine/seed=1": ("cosine", {"trainer.max_grad_norm": None}, "completed", 0.8),
+    "onecycle/seed=0": ("onecycle", {"+model.extra": True}, "diverged", None),
 }
 
 
 def write_run(folder: Path, name: str) -> None:
-    scheduler, lr, seed, status, accuracy = RUNS[name]
+    scheduler, given, status, accuracy = RUNS[name]
     path = folder / name
     path.mkdir(parents=True)
-    config = {"optimizer.lr": lr, "seed": seed, "trainer.length": "2 epochs"}
-    columns = hparams.run_hparams(config, {"scheduler": scheduler, "model": "mlp"})
+    seed = int(name[-1])
+    config = {"optimizer.lr": 0.1, "seed": seed, "trainer.length": "2 epochs"}
+    config |= {key.lstrip("+"): value for key, value in given.items()}
+    words = [f"scheduler={scheduler}", *(f"{key}={value}" for key, value in given.items())]
+    settings = hparams.run_hparams(config, {"scheduler": scheduler, "model": "mlp"}, words)
     scalars = [
         Summary(value=[Summary.Value(tag=tag, simple_value=0.5) for tag in ("lr", "val/loss")])
     ]
     if accuracy is not None:
         scalars.append(Summary(value=[Summary.Value(tag="test/accuracy", simple_value=accuracy)]))
     summaries = [
-        hparams.experiment(columns, MEASURES),
-        hparams.session_start(columns, 1000.0),
+        hparams.session_start(settings, 1000.0),
         hparams.layout(MEASURES),
         *scalars,
-        hparams.session_end(str(status), 1007.0),
+        hparams.session_end(status, 1007.0),
     ]
     with (path / "events.out.tfevents.1000.host.1").open("wb") as file:
         writer = RecordWriter(file)
@@ -53,85 +60,74 @@ def write_run(folder: Path, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+def board(tmp_path_factory: pytest.TempPathFactory) -> TBContext:
+    """What TensorBoard's plugins are given of a folder with `RUNS`."""
     folder = tmp_path_factory.mktemp("sweep")
     for name in RUNS:
         write_run(folder, name)
-    server = program.TensorBoard()
-    server.configure(argv=["", "--logdir", str(folder), "--port", "0", "--load_fast", "false"])
-    address = server.launch()
-    for _ in range(200):  # the first load runs in the background
-        if set(get(f"{address}data/runs")) == set(RUNS):
-            break
-        time.sleep(0.05)
-    return address
+    runs = EventMultiplexer()
+    runs.AddRunsFromDirectory(str(folder)).Reload()
+    assert set(runs.Runs()) == set(RUNS)  # no sub-runs
+    data = MultiplexerDataProvider(runs, str(folder))
+    return TBContext(data_provider=data, logdir=str(folder), plugin_name_to_instance={})
 
 
-def get(url: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.loads(answer.read())
-
-
-def test_no_sub_runs(url: str) -> None:
-    assert set(get(f"{url}data/runs")) == set(RUNS)
-
-
-def test_hparams_table_has_a_session_per_run(url: str) -> None:
-    experiment = get(f"{url}data/plugin/hparams/experiment", {"experimentName": ""})
-    names = [info["name"] for info in experiment["hparamInfos"]]
-    assert names == ["lr", "scheduler", "seed", "length", "model"]  # what differs comes first
-    assert {info["name"]["tag"] for info in experiment["metricInfos"]} == {
-        f"{split}/{name}" for split in ("test", "val") for name in ("accuracy", "loss")
+def test_hparams_table_has_every_key_and_a_session_per_run(board: TBContext) -> None:
+    context = RequestContext()
+    backend = Context(board)
+    experiment = get_experiment.Handler(context, backend, "", api_pb2.GetExperimentRequest()).run()
+    names = [info.name for info in experiment.hparam_infos]
+    assert names == [  # what differs comes first
+        *("scheduler", "seed", "trainer.max_grad_norm"),
+        *("model", "model.extra", "optimizer.lr", "trainer.length"),
+    ]
+    assert {info.name.tag for info in experiment.metric_infos} == {
+        "lr",
+        "val/loss",
+        "test/accuracy",
     }
-    request = {
-        "experimentName": "",
-        "allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
-        "colParams": [{"metric": {"tag": "test/accuracy"}, "order": "ORDER_DESC"}],
-        "startIndex": 0,
-        "sliceSize": 10,
-    }
-    groups = get(f"{url}data/plugin/hparams/session_groups", request)["sessionGroups"]
+    request = api_pb2.ListSessionGroupsRequest(
+        allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE],
+        col_params=[{"metric": {"tag": "test/accuracy"}, "order": api_pb2.ORDER_DESC}],
+        slice_size=10,
+    )
+    answer = list_session_groups.Handler(context, backend, "", request).run()
     found = {}
-    for group in groups:
-        (session,) = group["sessions"]
-        metrics = {m["name"]["tag"]: m["value"] for m in session["metricValues"]}
-        values = group["hparams"]
-        found[session["name"]] = (
-            values["scheduler"],
-            values["lr"],
-            values["seed"],
-            session["status"],
-            metrics.get("test/accuracy"),
-        )
-        assert session["endTimeSecs"] - session["startTimeSecs"] == 7
-    success, failure = "STATUS_SUCCESS", "STATUS_FAILURE"
+    for group in answer.session_groups:
+        (session,) = group.sessions
+        metrics = {metric.name.tag: metric.value for metric in session.metric_values}
+        shown = json_format.MessageToDict(group)["hparams"]
+        values = (shown["scheduler"], shown["seed"], shown.get("trainer.max_grad_norm"))
+        found[session.name] = (*values, session.status, metrics.get("test/accuracy"))
+        assert session.end_time_secs - session.start_time_secs == 7
+    success, failure = api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE
     assert found == {
-        "cosine/seed=0": ("cosine", 0.1, 0, success, pytest.approx(0.9)),
-        "cosine/seed=1": ("cosine", 0.1, 1, success, pytest.approx(0.8)),
-        "onecycle/seed=0": ("onecycle", 0.5, 0, failure, None),
+        "cosine/seed=0": ("cosine", 0, 1.0, success, pytest.approx(0.9)),
+        "cosine/seed=1": ("cosine", 1, "null", success, pytest.approx(0.8)),
+        "onecycle/seed=0": ("onecycle", 0, None, failure, None),
     }
 
 
-def test_layout_overlays_lr_and_loss_of_all_runs(url: str) -> None:
-    layout = get(f"{url}data/plugin/custom_scalars/layout")
+def test_layout_overlays_lr_and_loss_of_all_runs(board: TBContext) -> None:
+    plugin = CustomScalarsPlugin(board)
+    layout = json.loads(plugin.layout_impl(RequestContext(), ""))
     charts = {c["title"]: c["multiline"]["tag"] for k in layout["category"] for c in k["chart"]}
     assert charts["lr"] == ["^lr$"]
     assert charts["val/loss"] == ["^val/loss$"]
     assert charts["train/loss"] == ["^train/loss$"]
-    for name in RUNS:
-        run = name.replace("/", "%2F").replace("=", "%3D")
-        answer = get(f"{url}data/plugin/custom_scalars/scalars?run={run}&tag=%5Elr%24")
-        assert [value for _, _, value in answer["tag_to_events"]["lr"]] == [0.5]
 
 
-def test_columns_are_the_choices_and_the_swept_keys() -> None:
+def test_settings_are_those_of_every_run_and_what_the_command_names() -> None:
     config = {"optimizer.lr": 0.1, "seed": 3, "model.depth": 20, "trainer.nesterov": True}
-    found = hparams.run_hparams(
-        config, {"scheduler": "plateau"}, swept=("optimizer.lr", "model.depth", "scheduler")
-    )
-    assert found == {"scheduler": "plateau", "lr": 0.1, "seed": 3, "model.depth": 20}
+    config |= {"scheduler.parts.a.every": 2, "scheduler.parts.b.every": [3]}
+    choices = {"scheduler": "chain", "scheduler@scheduler.parts.a": "step"}
+    words = ["++optimizer.lr=0.1", "model.depth=20", "~model.width", "scheduler.parts={}"]
+    found = hparams.run_hparams(config, choices, [*words, "scheduler@scheduler.parts.a=step"])
+    assert found == {
+        **{"scheduler": "chain", "optimizer.lr": 0.1, "seed": 3, "model.depth": 20},
+        **{"scheduler.parts.a.every": 2, "scheduler.parts.b.every": "[3]"},
+        "scheduler@scheduler.parts.a": "step",
+    }
 
 
 def test_truth_values_stay_truth_values() -> None:
@@ -148,8 +144,4 @@ def test_summaries_are_marked_as_tensorboards_own_helper_marks_them() -> None:
     assert value.tag == metadata.SESSION_END_INFO_TAG
     assert value.metadata == metadata.create_summary_metadata(data)
     assert value.tensor == metadata.NULL_TENSOR
-    tags = {
-        hparams.experiment({}, MEASURES).value[0].tag,
-        hparams.session_start({}, 0.0).value[0].tag,
-    }
-    assert tags == {metadata.EXPERIMENT_TAG, metadata.SESSION_START_INFO_TAG}
+    assert hparams.session_start({}, 0.0).value[0].tag == metadata.SESSION_START_INFO_TAG
