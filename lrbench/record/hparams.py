@@ -30,8 +30,10 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 
 from lrbench.task import Measure
 
-SHOWN = ("scheduler", "task", "model", "dataset", "optimizer", "optimizer.lr", "seed")
-SHOWN += ("trainer.length", "trainer.batch_size")  # of every run
+SHOWN = (  # of every run
+    *("scheduler", "task", "model", "dataset", "optimizer"),
+    *("optimizer.lr", "seed", "trainer.length", "trainer.batch_size"),
+)
 
 # As in tensorboard.plugins.hparams.metadata, whose import costs a quarter of a second.
 PLUGIN_NAME = "hparams"

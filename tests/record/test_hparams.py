@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from google.protobuf import json_format
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import (
     EventMultiplexer,
@@ -24,7 +24,9 @@ from lrbench.task.classification import measures
 
 MEASURES = measures(10)
 
-RUNS = {  # strategy, overrides, status, test accuracy
+RUNS: dict[
+    str, tuple[str, dict[str, Any], str, float | None]
+] = {  # strategy, overrides, status, test accuracy
     "cosine/seed=0": ("cosine", {"trainer.max_grad_norm": 1.0}, "completed", 0.9),
     "cosine/seed=1": ("cosine", {"trainer.max_grad_norm": None}, "completed", 0.8),
     "onecycle/seed=0": ("onecycle", {"+model.extra": True}, "diverged", None),
@@ -96,7 +98,7 @@ def test_hparams_table_has_every_key_and_a_session_per_run(board: TBContext) -> 
     for group in answer.session_groups:
         (session,) = group.sessions
         metrics = {metric.name.tag: metric.value for metric in session.metric_values}
-        shown = json_format.MessageToDict(group)["hparams"]
+        shown = {k: getattr(v, v.WhichOneof("kind")) for k, v in group.hparams.items()}
         values = (shown["scheduler"], shown["seed"], shown.get("trainer.max_grad_norm"))
         found[session.name] = (*values, session.status, metrics.get("test/accuracy"))
         assert session.end_time_secs - session.start_time_secs == 7
@@ -118,7 +120,12 @@ def test_layout_overlays_lr_and_loss_of_all_runs(board: TBContext) -> None:
 
 
 def test_settings_are_those_of_every_run_and_what_the_command_names() -> None:
-    config = {"optimizer.lr": 0.1, "seed": 3, "model.depth": 20, "trainer.nesterov": True}
+    config: dict[str, Any] = {
+        "optimizer.lr": 0.1,
+        "seed": 3,
+        "model.depth": 20,
+        "trainer.nesterov": True,
+    }
     config |= {"scheduler.parts.a.every": 2, "scheduler.parts.b.every": [3]}
     choices = {"scheduler": "chain", "scheduler@scheduler.parts.a": "step"}
     words = ["++optimizer.lr=0.1", "model.depth=20", "~model.width", "scheduler.parts={}"]
