@@ -67,7 +67,7 @@ def errors(number: int) -> list[str]:
         for kind, own in (("tuned", stage.final), ("untuned", stage.untuned)):
             analysis = tracks.track(outcome, stage, own, runs, kind)
             assert analysis is not None
-            if analysis.pairs["finding"].str.startswith("beats").any():
+            if any(pair.finding.startswith("beats") for pair in analysis.pairs):
                 claimed.append(f"beats, {kind} at {100 * stage.share:g} %")
             full = kind == "tuned" and stage is outcome.full
             if full and recommend(outcome, analysis, runs).sure:

@@ -33,11 +33,13 @@ class Comparison:
     files: tuple[Path, ...]
 
 
-def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -> Comparison:
+def compare(
+    dirs: str | Path | Sequence[str | Path], output: str | Path | None = None, **settings: Any
+) -> Comparison:
     """Read the run folders in and below `dirs`, compare them, and write the report.
 
     Args:
-        dirs: folders of runs, of one sweep or several.
+        dirs: a folder of runs, of one sweep or several; or several folders.
         output: where to write; the first of `dirs` if None.
         settings: see `lrbench.compare.settings.Settings` (metric, margin, targets, seed, ...).
 
@@ -45,11 +47,11 @@ def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -
         ValueError: there is no finished run, a folder is missing, or a setting has no meaning.
         OSError: the report cannot be written.
     """
-    from lrbench.compare.find import find
+    from lrbench.compare.find import CompareError, find
     from lrbench.compare.settings import Settings
 
     checked = Settings(**settings)
-    folders = [Path(folder) for folder in dirs]
+    folders = [Path(f) for f in ([dirs] if isinstance(dirs, (str, Path)) else dirs)]
     run_folders = find(folders)
 
     # Half a second of imports, only once there is something to compare.
@@ -57,14 +59,21 @@ def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -
     from lrbench.compare.groups import split
     from lrbench.compare.heat_map import heat_map
     from lrbench.compare.plots import PICTURES, draw
-    from lrbench.compare.read import read
+    from lrbench.compare.read import Problem, read
     from lrbench.compare.report import Report, Section, write
     from lrbench.compare.verdict import verdict
     from lrbench.draw.figure import keep
 
     found = read(run_folders)
-    groups, notes = split(found.runs, checked.vary)
-    analyses = [analyse(group, checked) for group in groups]
+    groups, notes = split(found.runs, checked.vary, checked.ignore, checked.metric)
+    analyses = []
+    for group in groups:
+        try:
+            analyses.append(analyse(group, checked))
+        except CompareError as error:  # another group may have what this one lacks
+            if len(groups) == 1 or (group is groups[-1] and not analyses):
+                raise
+            notes.append(Problem(group.label, f"{error}: left out"))
 
     target = folders[0] if output is None else Path(output)
     plots = target / "plots"
@@ -77,7 +86,7 @@ def compare(dirs: Sequence[Path], output: Path | None = None, **settings: Any) -
         sections.append(Section(analysis=analysis, verdict=words, pictures=tuple(pictures)))
     report = Report(
         sections=tuple(sections),
-        notes=(*notes, *(note for group in groups for note in group.notes)),
+        notes=(*notes, *(note for analysis in analyses for note in analysis.group.notes)),
         unfinished=tuple(found.unfinished),
         problems=tuple(found.problems),
         overview=heat_map(analyses, plots),

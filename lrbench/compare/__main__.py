@@ -1,4 +1,4 @@
-"""``python -m lrbench.compare DIR…``: the comparison again, of any folders of runs."""
+"""``python -m lrbench.compare DIR… key=value…``: the comparison again, of any folders of runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,22 @@ from typing import NoReturn
 
 from lrbench.cli import shell
 from lrbench.compare import compare
+
+OPTIONS = {
+    "margin": "strategies this close count as equivalent: a number in the measure's unit (0.2: 0.2 "
+    "points, or nats), or a share of the best mean such as 1%% (default: 0.2 points for shares "
+    "such as accuracies, 1%% for all else)",
+    "targets": "validation values whose updates are counted: 90%% is that share of the way from "
+    "guessing to the best strategy's median, 0.93 the value itself (default: 50%%,90%%,99%%)",
+    "metric": "what to compare by, such as test_loss or best_val_accuracy (default: the first "
+    "measure of the runs, on the test split where they have one)",
+    "seed": "of the resampling (default: 0)",
+    "chance": "what guessing scores, such as 0.1 (default: as the runs record it)",
+    "vary": "config key that is part of the strategy, such as optimizer.lr; may be repeated",
+    "ignore": "config key that may differ between runs compared, such as trainer.num_threads; may "
+    "be repeated",
+    "output": "folder to write to (default: the first DIR)",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,64 +39,27 @@ def parser() -> argparse.ArgumentParser:
     found = _Parser(
         prog="python -m lrbench.compare",
         description="Compare learning-rate schedules: read run folders, write report.html, "
-        "report.md, runs.csv, summary.csv, pairs.csv, summary.tex and plots/.",
+        "report.md, runs.csv, summary.csv, pairs.csv, summary.tex and plots/. Options may also be "
+        "written as margin=1%%.",
+        argument_default=argparse.SUPPRESS,
     )
     found.add_argument("dirs", nargs="+", type=Path, metavar="DIR", help="folder of runs or sweeps")
-    found.add_argument(
-        "--output", type=Path, metavar="DIR", help="where to write (default: the first DIR)"
-    )
-    found.add_argument(
-        "--margin",
-        type=float,
-        default=0.2,
-        metavar="POINTS",
-        help="strategies this close count as equivalent (default: %(default)s points)",
-    )
-    found.add_argument(
-        "--targets",
-        default="50%,90%,99%",
-        metavar="LIST",
-        help="validation accuracies whose updates are counted: 90%% is that share of the way from "
-        "chance to the best strategy's median, 0.93 the accuracy itself (default: %(default)s)",
-    )
-    found.add_argument(
-        "--metric",
-        default="test_accuracy",
-        metavar="NAME",
-        help="accuracy to compare by: test_accuracy, val_accuracy or best_val_accuracy (default: "
-        "%(default)s)",
-    )
-    found.add_argument(
-        "--seed", type=int, default=0, help="of the resampling (default: %(default)s)"
-    )
-    found.add_argument(
-        "--chance",
-        type=float,
-        metavar="ACCURACY",
-        help="accuracy of guessing, such as 0.1 (default: found in the runs)",
-    )
-    found.add_argument(
-        "--vary",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="config key that is part of the strategy, such as optimizer.lr; may be repeated",
-    )
+    kinds = {"seed": int, "chance": float, "output": Path}
+    for name, text in OPTIONS.items():
+        action = "append" if name in ("vary", "ignore") else "store"
+        found.add_argument(f"--{name}", type=kinds.get(name, str), action=action, help=text)
     return found
 
 
 def _compare(words: list[str]) -> None:
-    arguments = parser().parse_args(words)
-    comparison = compare(
-        arguments.dirs,
-        arguments.output,
-        metric=arguments.metric,
-        margin=arguments.margin / 100,
-        targets=tuple(arguments.targets.split(",")),
-        seed=arguments.seed,
-        chance=arguments.chance,
-        vary=tuple(arguments.vary),
-    )
+    own = [f"--{word}" if word.partition("=")[0] in OPTIONS else word for word in words]
+    given = vars(parser().parse_args(own))
+    for name in ("vary", "ignore"):
+        given[name] = tuple(given.get(name, ()))
+    if "targets" in given:
+        given["targets"] = tuple(given["targets"].split(","))
+    comparison = compare(given.pop("dirs"), given.pop("output", None), **given)
+
     from rich.console import Console
 
     from lrbench.compare.terminal import show

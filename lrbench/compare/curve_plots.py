@@ -1,4 +1,4 @@
-"""The pictures of curves against updates: lr, losses, validation accuracy."""
+"""The pictures of curves over updates or epochs: lr, losses, the measure on validation."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ from numpy.typing import NDArray
 from lrbench.compare.analysis import Analysis
 from lrbench.draw import figure, palette
 from lrbench.draw.figure import WIDTH, Drawing, Look, new_figure
+from lrbench.task.measure import POINTS
 
 MAX_SINGLE_RUNS = 20  # faint curves per strategy; more would be a blot
 MAX_BANDS = 6  # strategies in one picture; with more, only their medians can be told apart
 MAX_POINTS = 300  # of a drawn curve
 SMOOTHING = 0.02  # of the run, for the training loss
-ENDLESS = 1e30  # stands for an infinite loss where quantiles are interpolated
+ENDLESS = 1e30  # stands for an infinite value where quantiles are interpolated
 
 Array = NDArray[np.float64]
 
 
-def _curves(analysis: Analysis, column: str) -> dict[str, list[tuple[Array, Array, bool]]]:
-    """Per strategy (steps, values, diverged) of each compared run that has a history."""
-    lrs = dict(zip(analysis.summary["strategy"], analysis.summary["lr"], strict=True))
-    found: dict[str, list[tuple[Array, Array, bool]]] = {name: [] for name in lrs}
+Curves = dict[str, list[tuple[Array, Array, bool]]]
+"""Per strategy (places, values, diverged) of each run that is drawn."""
+
+
+def _curves(analysis: Analysis, column: str) -> Curves:
+    """The compared runs whose history has `column`."""
+    lrs = {standing.strategy: standing.lr for standing in analysis.standings}
+    found: Curves = {name: [] for name in lrs}
     for member in analysis.group.members:
         history = member.run.history
         swept = analysis.group.lr_sweep
-        if history is None or (swept and member.lr != lrs[member.strategy]):
+        if history is None or column not in history:
             continue
-        values = history[column].to_numpy()
-        known = ~np.isnan(values)
+        if swept and member.lr != lrs[member.strategy]:
+            continue
+        values, places = (history[c].to_numpy() for c in (column, analysis.group.axis))
+        known = ~np.isnan(values) & ~np.isnan(places)
         if known.any():
-            steps = history["step"].to_numpy()[known]
-            found[member.strategy].append((steps, values[known], member.run.status == "diverged"))
+            found[member.strategy].append((places[known], values[known], not member.run.completed))
     return {name: curves for name, curves in found.items() if curves}
 
 
@@ -53,15 +59,17 @@ def _quantiles(
         grid = grid[np.linspace(0, len(grid) - 1, MAX_POINTS).round().astype(int)]
     rows = []
     for steps, values, diverged in curves:
-        beyond = min(after_divergence, ENDLESS) if diverged and steps[-1] < last else math.nan
+        beyond = after_divergence if diverged and steps[-1] < last else math.nan
         rows.append(np.interp(grid, steps, values, left=math.nan, right=beyond))
-    quartiles = np.nanquantile(np.minimum(rows, ENDLESS), (0.25, 0.5, 0.75), axis=0)
-    return grid, np.where(quartiles > ENDLESS / 100, math.inf, quartiles)
+    bounded = np.clip(rows, -ENDLESS, ENDLESS)
+    quartiles = np.nanquantile(bounded, (0.25, 0.5, 0.75), axis=0)
+    return grid, np.where(np.abs(quartiles) > ENDLESS / 100, math.nan, quartiles)
 
 
 def _draw_curves(
     axes: Any,
-    curves: dict[str, list[tuple[Array, Array, bool]]],
+    axis: str,
+    curves: Curves,
     styles: dict[str, Look],
     after_divergence: float,
     *,
@@ -94,7 +102,7 @@ def _draw_curves(
             lowest = np.nanmin([lowest, *middle[drawn]])
             highest = np.nanmax([highest, *middle[drawn]])
     figure.count_axis(axes.xaxis)
-    axes.set_xlabel("updates")
+    axes.set_xlabel(axis)
     axes.set_xlim(left=left, right=last if left else None)
     if log and lowest > 0 and min(highest, top) > 4 * lowest:
         axes.set_yscale("log")
@@ -107,24 +115,26 @@ def _draw_curves(
     figure.label_right(axes, ends, styles, line=True)
 
 
-def _last_step(curves: dict[str, list[tuple[Array, Array, bool]]]) -> float:
+def _last_step(curves: Curves) -> float:
     return float(max(steps[-1] for runs in curves.values() for steps, _, _ in runs))
 
 
-def _singles(analysis: Analysis) -> str:
+def _singles(analysis: Analysis, diverged: str = "") -> str:
+    """What is drawn of a strategy's runs; `diverged`: what those that diverged count as."""
     counts = analysis.chosen.groupby("strategy").size()
+    counted = f"; from there the run counts as {diverged}" if diverged else ""
     if counts.max() == 1:
         return "One run per strategy."
-    if analysis.chosen["strategy"].nunique() > MAX_BANDS:
+    if len(analysis.standings) > MAX_BANDS:
         return (
             f"Line: median over seeds. Single runs and bands are left out: more than {MAX_BANDS} "
-            "strategies. A diverged run counts as guessing, its loss as infinite."
+            f"strategies{counted.replace('; from there the', '. A diverged')}."
         )
     limit = f" (the first {MAX_SINGLE_RUNS} of each)" if counts.max() > MAX_SINGLE_RUNS else ""
     band = " Band: the middle half of the seeds." if counts.max() > 2 else ""
     crosses = (
-        " ×: diverged; from there the run counts as guessing, its loss as infinite."
-        if (analysis.chosen["status"] == "diverged").any()
+        f" ×: diverged{counted}."
+        if any(standing.num_diverged for standing in analysis.standings)
         else ""
     )
     return f"Line: median over seeds.{band} Faint: single runs{limit}.{crosses}"
@@ -137,25 +147,38 @@ def lr(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:
         return None
     drawing, (axes,) = new_figure(WIDTH, 3.0)
     axes.set_title("Learning rate")
-    _draw_curves(axes, curves, styles, math.nan, bottom=0.0)
-    return drawing, "Learning rate against updates", _singles(analysis)
+    _draw_curves(axes, analysis.axis, curves, styles, math.nan, bottom=0.0)
+    return drawing, f"Learning rate against {analysis.axis}", _singles(analysis)
 
 
 def loss(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:
-    """Training and validation loss against updates, side by side."""
-    train, val = _curves(analysis, "train_loss"), _curves(analysis, "val_loss")
-    if not train or not val:
-        return None
-    # Far above the loss of guessing there is nothing to see but a scale that hides the rest.
-    top = 3 * math.log(1 / analysis.chance) if 0 < analysis.chance < 1 else math.inf
-    smooth = {name: [(s, _smooth(v), d) for s, v, d in runs] for name, runs in train.items()}
-    drawing, (left, right) = new_figure(1.5 * WIDTH, 3.6, columns=2)
-    left.set_title("Training loss")
-    right.set_title("Validation loss")
-    _draw_curves(left, smooth, styles, math.inf, log=True, top=top)
-    _draw_curves(right, val, styles, math.inf, log=True, top=top)
-    caption = f"{_singles(analysis)} Training loss smoothed over {100 * SMOOTHING:g} % of the run."
-    return drawing, "Training and validation loss against updates", caption
+    """Training and validation loss, side by side, or the one that is recorded."""
+    found = {split: _curves(analysis, f"{split}_loss") for split in ("train", "val")}
+    found = {split: curves for split, curves in found.items() if curves}
+    if not found or (list(found) == ["val"] and analysis.measure.name == "loss"):
+        return None  # the picture of the measure shows the same
+    names = {"train": "Training loss", "val": "Validation loss"}
+    drawing, panels = new_figure(0.75 * WIDTH * len(found), 3.6, columns=len(found))
+    for axes, (split, curves) in zip(panels, found.items(), strict=True):
+        # Far above the loss that runs begin with there is nothing to see but a hidden rest.
+        top = 3 * float(np.median([values[0] for runs in curves.values() for _, values, _ in runs]))
+        axes.set_title(names[split])
+        if split == "train":
+            curves = {n: [(s, _smooth(v), d) for s, v, d in runs] for n, runs in curves.items()}
+        _draw_curves(
+            axes,
+            analysis.axis,
+            curves,
+            styles,
+            math.inf,
+            log=True,
+            top=top if top > 0 else math.inf,
+        )
+    caption = _singles(analysis, "an infinite loss")
+    if "train" in found:
+        caption += f" Training loss smoothed over {100 * SMOOTHING:g} % of the run."
+    title = " and ".join([names[next(iter(found))], "validation loss"][: len(found)])
+    return drawing, f"{title} against {analysis.axis}", caption
 
 
 def _smooth(values: Array) -> Array:
@@ -168,29 +191,40 @@ def _smooth(values: Array) -> Array:
     return smoothed
 
 
-def val_accuracy(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:
-    """Validation accuracy against updates."""
-    curves = _curves(analysis, "val_accuracy")
+def validation(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:
+    """The measure on validation, whole and its second half enlarged."""
+    measure = analysis.measure
+    curves = _curves(analysis, f"val_{measure.name}")
     if not curves:
         return None
     drawing, (whole, end) = new_figure(1.5 * WIDTH, 3.6, columns=2)
-    whole.set_title("Validation accuracy")
+    name = analysis.val_name.capitalize()
+    whole.set_title(name)
     end.set_title("Its second half, enlarged")
     last = _last_step(curves)
-    middles = [
-        middle[(grid >= last / 2) & (middle > analysis.chance)]
-        for grid, (_, middle, _) in (_quantiles(r, analysis.chance, last) for r in curves.values())
-    ]
+    lost = measure.score(None, completed=False)
+    middles = []
+    for runs in curves.values():
+        grid, (_, middle, _) = _quantiles(runs, lost, last)
+        worthy = np.isfinite(middle) if measure.guess is None else (
+            measure.sign * middle > measure.sign * measure.guess
+        )  # fmt: skip
+        middles.append(middle[(grid >= last / 2) & worthy])
     late = np.concatenate(middles)
     for axes in (whole, end):
-        figure.percent_axis(axes.yaxis)
-        for accuracy in analysis.targets.values():
-            axes.axhline(accuracy, color=palette.FAINT, lw=0.8, ls=":")
-    _draw_curves(whole, curves, styles, analysis.chance)
+        for value in analysis.targets.values():
+            axes.axhline(value, color=palette.FAINT, lw=0.8, ls=":")
+    log = measure.unit != POINTS and not measure.higher_is_better
+    _draw_curves(whole, analysis.axis, curves, styles, lost, log=log)
+    figure.measure_axis(whole.yaxis, measure)
     if len(late):
-        room = 0.15 * (late.max() - late.min()) or 0.01
+        room = 0.15 * (late.max() - late.min()) or 0.01 * abs(late.max()) or 0.01
         end.set_ylim(late.min() - room, late.max() + room)
-    _draw_curves(end, curves, styles, analysis.chance, left=last / 2)
-    names = ", ".join(f"{100 * a:.2f} % ({name})" for name, a in analysis.targets.items())
-    caption = f"{_singles(analysis)} Dotted: the targets, {names}."
-    return drawing, "Validation accuracy against updates", caption
+    _draw_curves(end, analysis.axis, curves, styles, lost, left=last / 2)
+    figure.measure_axis(end.yaxis, measure)
+    names = ", ".join(
+        f"{measure.value(value)} ({name})" for name, value in analysis.targets.items()
+    )
+    guess = "guessing" if measure.guess is not None else "the worst there is"
+    caption = _singles(analysis, guess) + (f" Dotted: the targets, {names}." if names else "")
+    return drawing, f"{name} against {analysis.axis}", caption

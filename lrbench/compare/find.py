@@ -1,4 +1,4 @@
-"""Which folders are run folders: those with a result.json or a .hydra/config.yaml."""
+"""Which folders are run folders: those with a result.json, or a run that has begun."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from lrbench.files.reading import plain_text
 from lrbench.files.run_folder import RESULT
 
 
@@ -30,8 +31,8 @@ def find(folders: Sequence[Path]) -> list[tuple[Path, str]]:
         prefix = "" if len(folders) == 1 else f"{label if unique else folder}/"
         for root, subfolders, files in os.walk(folder):
             subfolders.sort()
-            hydra = ".hydra" in subfolders and os.path.isfile(f"{root}/.hydra/config.yaml")
-            if RESULT not in files and not hydra:
+            begun = ".hydra" in subfolders and os.path.isfile(f"{root}/.hydra/config.yaml")
+            if RESULT not in files and not begun:
                 continue
             subfolders.clear()  # a run holds no runs
             path = Path(root)
@@ -39,10 +40,8 @@ def find(folders: Sequence[Path]) -> list[tuple[Path, str]]:
             if real not in seen:
                 seen.add(real)
                 below = path.relative_to(folder).as_posix()
-                found.append((path, prefix + (below if below != "." else label)))
+                found.append((path, plain_text(prefix + (below if below != "." else label))))
     if not found:
         where = ", ".join(map(str, folders))
-        raise CompareError(
-            f"no runs in {where}: a run folder holds result.json and .hydra/config.yaml"
-        )
+        raise CompareError(f"no runs in {where}: a run folder holds a result.json")
     return found

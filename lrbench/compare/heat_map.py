@@ -1,4 +1,4 @@
-"""The heat map of a sweep over further keys: mean accuracy by strategy and by swept value."""
+"""The heat map of a sweep over further keys: the mean by strategy and by swept value."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pandas as pd
 
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.groups import LR, number
-from lrbench.compare.settings import METRICS
 from lrbench.draw import figure, palette
 from lrbench.draw.figure import Picture
+from lrbench.task.measure import POINTS, Measure
 
 PANELS_ACROSS = 3
 MAX_CELLS = 600  # of all panels together; smaller cells could not hold their numbers
@@ -25,12 +25,14 @@ MAX_CELLS = 600  # of all panels together; smaller cells could not hold their nu
 def heat_map(analyses: Sequence[Analysis], folder: Path) -> Picture | None:
     """Strategies against the values of one swept key, or for two keys a panel per strategy.
 
-    None if fewer or more keys were swept, or there are too many values for numbers in cells.
+    None if fewer or more keys were swept, there are too many values for numbers in cells, or the
+    groups have different measures.
     """
+    measures = {(analysis.metric, analysis.measure) for analysis in analyses}
     table = _cells(analyses)
     keys = [column for column in table.columns if column not in ("strategy", "score")]
     keys = [key for key in keys if table[key].nunique() > 1]
-    if not 1 <= len(keys) <= 2 or len(table) > MAX_CELLS:
+    if not 1 <= len(keys) <= 2 or len(table) > MAX_CELLS or len(measures) > 1:
         return None
     rows, columns = ("strategy", keys[0]) if len(keys) == 1 else keys
     strategies = list(dict.fromkeys(table["strategy"]))
@@ -38,7 +40,8 @@ def heat_map(analyses: Sequence[Analysis], folder: Path) -> Picture | None:
     titles = [""] if len(keys) == 1 else strategies
     row_values = strategies if rows == "strategy" else _ordered(table[rows])
     column_values = _ordered(table[columns])
-    low, high = shades(table["score"])
+    measure, metric = analyses[0].measure, analyses[0].name
+    limits = shades(table["score"], measure)
     across = min(PANELS_ACROSS, len(panels))
     down = math.ceil(len(panels) / across)
     width = 1.6 + max(2.0, 0.75 * len(column_values))
@@ -50,13 +53,14 @@ def heat_map(analyses: Sequence[Analysis], folder: Path) -> Picture | None:
         for ax, panel, title in zip(axes, panels, titles, strict=False):
             grid = panel.pivot_table("score", rows, columns, aggfunc="mean", sort=False)
             grid = grid.reindex(index=row_values, columns=column_values)
-            draw_grid(ax, grid, low, high)
+            draw_grid(ax, grid, limits, measure)
             ax.set_title(title)
             ax.set_xlabel(str(columns))
             ax.set_ylabel("" if rows == "strategy" else str(rows))
-    metric = METRICS[analyses[0].settings.metric]
     title = f"Mean {metric} by {rows} and {columns}"
-    caption = f"Mean {metric} in per cent, a diverged run as guessing; darker is better."
+    unit = " in per cent" if measure.unit == POINTS else ""
+    diverged = "left out" if measure.guess is None else "as guessing"
+    caption = f"Mean {metric}{unit}, a diverged run {diverged}; darker is better."
     return figure.save(drawing, folder, "heat_map", title, caption)
 
 
@@ -65,12 +69,9 @@ def _cells(analyses: Sequence[Analysis]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for analysis in analyses:
         condition = {key: number(value) for key, value in analysis.group.condition.items()}
-        swept = analysis.sensitivity
-        table = analysis.summary if swept is None else swept
-        score = "mean_score" if swept is None else "score"
-        for row in table.to_dict("records"):
-            lr = {} if swept is None else {LR: number(row["lr"])}
-            rows.append({"strategy": row["strategy"], **condition, **lr, "score": row[score]})
+        shown = [(row.strategy, {LR: number(row.lr)}, row.score) for row in analysis.sensitivity]
+        shown = shown or [(s.strategy, {}, s.mean_score) for s in analysis.standings]
+        rows += [{"strategy": name, **condition, **lr, "score": score} for name, lr, score in shown]
     return pd.DataFrame(rows).fillna({LR: ""}) if rows else pd.DataFrame()
 
 
@@ -87,25 +88,30 @@ def _ordered(values: pd.Series) -> list[str]:
     return sorted(dict.fromkeys(values), key=key)
 
 
-def shades(scores: pd.Series) -> tuple[float, float]:
-    """The accuracies of the lightest and the darkest grey.
+def shades(scores: pd.Series, measure: Measure) -> tuple[float, float]:
+    """The values of the lightest and the darkest grey.
 
     One ruined cell must not make all others look alike: the lightest is for the bulk's end.
     """
-    high, middle = scores.max(), scores.median()
-    return max(scores.min(), high - 3 * (high - middle or high)), high
+    worth = measure.sign * scores
+    high, middle = worth.max(), worth.median()
+    light = max(worth.min(), high - 3 * (high - middle or abs(high)))
+    return measure.sign * light, measure.sign * high
 
 
-def draw_grid(ax: Any, grid: pd.DataFrame, low: float, high: float) -> None:
-    """Accuracies of `grid` as cells from light (`low`) to dark (`high`), each with its number."""
-    span = high - low or 1.0
-    ax.imshow(grid, cmap="Greys", vmin=low, vmax=high + 1.5 * span, aspect="auto")
+def draw_grid(ax: Any, grid: pd.DataFrame, limits: tuple[float, float], measure: Measure) -> None:
+    """Values of `grid` as cells from light (`limits[0]`) to dark, each with its number."""
+    light, dark = (measure.sign * limit for limit in limits)
+    worth = measure.sign * grid.to_numpy(dtype=float)
+    ax.imshow(
+        worth, cmap="Greys", vmin=light, vmax=dark + 1.5 * (dark - light or 1.0), aspect="auto"
+    )
     ax.grid(False)
     ax.set_xticks(range(grid.shape[1]), grid.columns)
     ax.set_yticks(range(grid.shape[0]), grid.index)
     ax.tick_params(length=0)
-    best = np.nanmax(grid.to_numpy()) if grid.notna().to_numpy().any() else math.nan
-    for (row, column), value in np.ndenumerate(grid.to_numpy()):
-        text = "–" if math.isnan(value) else f"{100 * value:.2f}"
+    best = np.nanmax(worth) if np.isfinite(worth).any() else math.nan
+    for (row, column), value in np.ndenumerate(worth):
         weight = "bold" if value == best else "normal"
+        text = measure.number(measure.sign * value)
         ax.text(column, row, text, ha="center", va="center", color=palette.INK, weight=weight)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,18 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from lrbench.cli.wording import counted
 from lrbench.compare import tables
-from lrbench.compare.analysis import Analysis
+from lrbench.compare.analysis import Analysis, frame
 from lrbench.compare.groups import number
 from lrbench.compare.read import Problem
-from lrbench.compare.verdict import Verdict
+from lrbench.compare.verdict import Verdict, evaluated_on
 from lrbench.draw.figure import Picture
 from lrbench.files.atomic import atomic_write
+from lrbench.files.reading import plain_text
 
 HTML, MARKDOWN = "report.html", "report.md"
+FORMULA = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,28 +46,39 @@ class Section:
 
     @property
     def facts(self) -> str:
-        """What all runs of the group share, in one line."""
-        members = self.analysis.group.members
-        run = members[0].run
-        seeds = sorted({member.run.seed for member in members})
-        choices = [
-            run.choices[name] for name in ("model", "dataset", "optimizer") if name in run.choices
-        ]
-        lrs = sorted({member.lr for member in members})
-        environment = run.result.get("environment") or {}
+        """What all runs of the group share, in one line; what varies is told with each value."""
+        analysis = self.analysis
+        members = analysis.group.members
+        runs = [member.run for member in members]
+        first = runs[0]
+        seeds = sorted({run.seed for run in runs})
+        lrs = sorted({member.lr for member in members if not math.isnan(member.lr)})
+        size, examples = evaluated_on(analysis)
+        batch = _each(run.config.get("trainer.batch_size") for run in runs)
+        environment = {
+            key: plain_text(value, 80) for key, value in first.result.environment.items()
+        }
         facts = [
-            count(len(members), "run", "runs"),
-            count(len(self.analysis.group.strategies), "strategy", "strategies"),
-            f"{count(len(seeds), 'seed', 'seeds')} ({_range(seeds)})",
-            ", ".join(choices),
-            f"{run.config.get('trainer.length')}, "
-            f"{run.config.get('trainer.batch_size')} images per update",
-            f"peak lr {', '.join(number(lr) for lr in lrs)}",
+            counted(len(members), "run"),
+            f"{len(analysis.standings)} strateg{'y' if len(analysis.standings) == 1 else 'ies'}",
+            f"{counted(len(seeds), 'seed')} ({_range(seeds)})",
+            ", ".join(_each(run.choices.get(n) for run in runs) for n in ("model", "dataset")),
+            _each(run.choices.get("optimizer") for run in runs),
+            _each(run.config.get("trainer.length") for run in runs)
+            or counted(max(run.result.steps for run in runs), "update"),
+            f"{batch} {first.result.unit or 'examples'} per update" if batch else "",
+            f"peak lr {', '.join(number(lr) for lr in lrs)}" if lrs else "",
+            f"{size:,} {examples}" if size else "",
             f"lrbench {environment.get('lrbench', 'unknown')}",
-            str(environment.get("device", "")),
-            str(environment.get("precision", "")),
+            environment.get("device", ""),
+            environment.get("precision", ""),
         ]
-        return " · ".join(fact for fact in facts if fact)
+        return " · ".join(fact for fact in facts if fact.strip(", "))
+
+    @property
+    def paired(self) -> bool:
+        """Whether its strategies are compared seed by seed."""
+        return self.analysis.group.paired
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +97,18 @@ class Report:
     problems: tuple[Problem, ...]
     overview: Picture | None
 
+    @property
+    def paired(self) -> bool:
+        """Whether all strategies are compared seed by seed."""
+        return all(section.paired for section in self.sections)
+
 
 def write(report: Report, folder: Path) -> list[Path]:
     """Write all files but the pictures into `folder`; returns their paths."""
     page, text = pages("lrbench.compare")
     contents = {
-        HTML: page("report.html.j2", report=report),
-        MARKDOWN: text("report.md.j2", report=report),
+        HTML: page("report.j2", report=report),
+        MARKDOWN: text("report.j2", report=report),
         **data_files(report.sections, report.unfinished, report.problems),
     }
     return write_files(contents, folder)
@@ -100,25 +120,37 @@ Render = Callable[..., str]
 def pages(*packages: str) -> tuple[Render, Render]:
     """What renders the templates of `packages`, the first one's first: as HTML, as Markdown.
 
-    Each takes a template's name and what it is to be filled with.
+    Each takes a template's name and what it is to be filled with. One template serves both: it
+    writes its parts with the macros ``part.heading``, ``part.table``, …, which the format defines,
+    and whatever is filled in is escaped for the format.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["inline"] = inline
-    environment.filters["cell"] = markdown_cell
 
-    def page(template: str, **contents: object) -> str:
+    def render(form: str, template: str, contents: Mapping[str, object]) -> str:
+        environment = jinja2.Environment(
+            loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
+            autoescape=True,
+            finalize=_for_markdown if form == "md" else None,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )
+        environment.filters["inline"] = inline
+        environment.globals["part"] = environment.get_template(f"parts.{form}.j2").module
         return environment.get_template(template).render(contents)
 
+    def page(template: str, **contents: object) -> str:
+        return render("html", template, contents)
+
     def text(template: str, **contents: object) -> str:
-        return re.sub(r"\n{3,}", "\n\n", page(template, **contents)).strip() + "\n"
+        return re.sub(r"\n{3,}", "\n\n", render("md", template, contents)).strip() + "\n"
 
     return page, text
+
+
+def _for_markdown(value: object) -> object:
+    """What Jinja puts into a page of Markdown: a text with all that is markup escaped."""
+    plain = isinstance(value, str) and not hasattr(value, "__html__")
+    return Markup(markdown(value)) if plain else value
 
 
 def data_files(
@@ -127,16 +159,18 @@ def data_files(
     """The numbers as files: name to content."""
     tabulated = {
         "runs.csv": runs_table(sections, unfinished, problems),
-        "summary.csv": pd.concat([_with_group(s, s.analysis.summary) for s in sections]),
-        "pairs.csv": pd.concat([_with_group(s, s.analysis.pairs) for s in sections]),
+        "summary.csv": pd.concat([_with_group(s, frame(s.analysis.standings)) for s in sections]),
+        "pairs.csv": pd.concat([_with_group(s, frame(s.analysis.pairs)) for s in sections]),
     }
     contents = {name: csv(table) for name, table in tabulated.items()}
     return {**contents, "summary.tex": latex(sections)}
 
 
 def csv(table: pd.DataFrame) -> str:
-    """`table` as the content of a CSV file."""
-    text: str = table.to_csv(index=False, lineterminator="\n")
+    """`table` as the content of a CSV file, in which no text is a spreadsheet's formula."""
+    texts = table.select_dtypes(exclude="number")
+    safe = texts.map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in FORMULA else v)
+    text: str = table.assign(**safe).to_csv(index=False, lineterminator="\n")
     return text
 
 
@@ -178,9 +212,9 @@ def inline(picture: Picture) -> Markup:
     return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
 
 
-def markdown_cell(text: str) -> str:
-    """`text` for a cell of a Markdown table."""
-    return re.sub(r"([|*_<>`\\])", r"\\\1", text)
+def markdown(text: object) -> str:
+    """`text` for Markdown, in a table or outside, with what would be markup escaped."""
+    return re.sub(r"([|*<>`\\\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", str(text))
 
 
 _TEX = {
@@ -220,9 +254,10 @@ def latex(sections: Sequence[Section]) -> str:
     return "\n".join(lines)
 
 
-def count(number: int, one: str, many: str) -> str:
-    """``1 run``, ``5 runs``."""
-    return f"{number} {one if number == 1 else many}"
+def _each(values: Iterable[object]) -> str:
+    """``64``, or ``32 or 128``: every different one of the known `values`."""
+    known = {str(v) if not isinstance(v, float) else number(v) for v in values if v is not None}
+    return " or ".join(sorted(known, key=lambda text: (len(text), text)))
 
 
 def _range(seeds: Sequence[int]) -> str:

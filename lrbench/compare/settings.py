@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-METRICS = {
-    "test_accuracy": "test accuracy",
-    "val_accuracy": "validation accuracy",
-    "best_val_accuracy": "best validation accuracy",
-}
+from lrbench.files.result import split_metric
+from lrbench.task.measure import POINTS, Measure
+
+SPLIT_NAMES = {"test": "test", "val": "validation", "best_val": "best validation"}
+SHARE_MARGIN, RELATIVE_MARGIN = 0.2, "1%"  # of a share, in points; of any other measure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,30 +17,37 @@ class Settings:
     """What the person who compares decides.
 
     Attributes:
-        metric: a key of `METRICS`; the accuracy that pairs of strategies are compared by.
-        margin: accuracy within which strategies are equivalent (0.002: 0.2 points).
-        targets: ``90%`` is 90 % of the way from chance to the best strategy's median final
-            validation accuracy; ``0.93`` is that validation accuracy.
+        metric: such as ``test_loss`` or ``best_val_accuracy``, which strategies are compared by;
+            None: the first measure of the runs, on the test split where they have one.
+        margin: how close strategies count as equivalent: a number in the measure's unit (0.2:
+            0.2 points, or nats), or a share of the best strategy's mean (``1%``); None: 0.2 points
+            for shares such as accuracies, 1 % for all else.
+        targets: ``90%`` is 90 % of the way from guessing to the best strategy's median final
+            validation value; ``0.93`` is that value.
         seed: of the bootstrap's and the permutations' random numbers.
-        chance: accuracy of guessing; None finds it in the runs.
+        chance: what guessing scores; None takes it from the runs.
         vary: config keys that are part of the strategy.
+        ignore: config keys that may differ between runs that are compared.
     """
 
-    metric: str = "test_accuracy"
-    margin: float = 0.002
+    metric: str | None = None
+    margin: float | str | None = None
     targets: tuple[str, ...] = ("50%", "90%", "99%")
     seed: int = 0
     chance: float | None = None
     vary: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""
-        if self.metric not in METRICS:
-            raise ValueError(f"metric={self.metric} is not one of {', '.join(METRICS)}")
-        if not 0 < self.margin < 1:
-            raise ValueError(f"margin={100 * self.margin:g} must lie between 0 and 100 points")
-        if self.chance is not None and not 0 <= self.chance < 1:
-            raise ValueError(f"chance={self.chance} must lie from 0 to below 1")
+        if self.metric is not None:
+            split, _ = split_metric(self.metric)
+            if split not in SPLIT_NAMES:
+                raise ValueError(f"metric={self.metric} must be of {', '.join(SPLIT_NAMES)}")
+        if self.margin is not None:
+            _parse_margin(self.margin)
+        if self.chance is not None and not math.isfinite(self.chance):
+            raise ValueError(f"chance={self.chance} must be a finite number")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed={self.seed} must be a whole number from 0")
         if not self.targets:
@@ -49,16 +56,65 @@ class Settings:
             parse_target(target)
 
 
+@dataclass(frozen=True)
+class Margin:
+    """How close strategies count as equivalent.
+
+    Attributes:
+        size: as a difference of the measure's values (0.002: 0.2 points).
+        text: the same as it is told: ``0.2 points``, ``1 % (0.0183 nats)``.
+    """
+
+    size: float
+    text: str
+
+    @classmethod
+    def of(cls, setting: float | str | None, measure: Measure, best: float) -> Margin:
+        """The margin that `setting` means for `measure`, `best` being the best strategy's mean.
+
+        The one place where a margin is converted.
+        """
+        if setting is None:
+            setting = SHARE_MARGIN if measure.unit == POINTS else RELATIVE_MARGIN
+        value, relative = _parse_margin(setting)
+        if relative:
+            size = value * abs(best)
+            return cls(size, f"{100 * value:g} % ({measure.difference(size)})")
+        return cls(value / measure.scale, f"{value:g} {measure.unit}".rstrip())
+
+
+def _parse_margin(margin: float | str) -> tuple[float, bool]:
+    """The number that `margin` is, and whether it is a share of the best mean."""
+    text = str(margin).strip()
+    relative = text.endswith("%")
+    try:
+        value = float(text.removesuffix("%")) / (100 if relative else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ValueError(
+            f"margin={margin} must be above 0: a number in the measure's unit such as 0.2, or a "
+            "share of the best mean such as 1%"
+        )
+    return value, relative
+
+
 def parse_target(target: str) -> tuple[str, float]:
-    """``("way", 0.9)`` of ``"90%"``, ``("accuracy", 0.93)`` of ``"0.93"``."""
+    """``("way", 0.9)`` of ``"90%"``, ``("value", 0.93)`` of ``"0.93"``."""
     text = target.strip()
-    kind = "way" if text.endswith("%") else "accuracy"
+    kind = "way" if text.endswith("%") else "value"
     try:
         value = float(text.removesuffix("%")) / (100 if kind == "way" else 1)
     except ValueError:
         value = math.nan
-    if not 0 < value <= 1:
+    if not math.isfinite(value) or (kind == "way" and not 0 < value <= 1):
         raise ValueError(
-            f"target {target} must be a share of the way such as 90% or an accuracy such as 0.93"
+            f"target {target} must be a share of the way such as 90% or a value such as 0.93"
         )
     return kind, value
+
+
+def metric_name(metric: str) -> str:
+    """``test accuracy`` of ``test_accuracy``: how a metric is named in sentences."""
+    split, name = split_metric(metric)
+    return f"{SPLIT_NAMES.get(split, split)} {name.replace('_', ' ')}"

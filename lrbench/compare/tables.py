@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from lrbench.compare.analysis import REFERENCE, Analysis
+from lrbench.compare.analysis import REFERENCE, Analysis, AtLr, Mean, Reached, Standing
 from lrbench.compare.groups import number
-from lrbench.compare.settings import METRICS
-from lrbench.compare.verdict import p_value, percent, points, span
+from lrbench.compare.settings import metric_name
+from lrbench.compare.statistics import p_value
+from lrbench.compare.verdict import interval, minus
+from lrbench.task.measure import POINTS, Measure
 
 NOTHING = "–"
-Row = dict[str, Any]
+MAX_OTHER_METRICS = 3  # columns beside the metric that is compared
 
 
 @dataclass(frozen=True)
@@ -36,215 +37,256 @@ class Table:
 
 def results(analysis: Analysis, *, brief: bool = False) -> Table:
     """One row per strategy, best first; `brief` for a terminal of 80 columns."""
-    metric = METRICS[analysis.settings.metric]
-    short = metric.replace("accuracy", "acc.").replace("validation", "val.")
-    columns: list[tuple[str, bool, Callable[[Row], str]]] = [
-        ("strategy", True, lambda r: r["strategy"]),
+    measure, name, standings = analysis.measure, analysis.name, analysis.standings
+    percent = measure.unit == POINTS
+    short = name.replace("accuracy", "acc.").replace("validation", "val.") + ", %" * percent
+
+    def told(value: float) -> str:
+        return measure.number(value) if brief else measure.value(value)
+
+    def score(s: Standing) -> str:
+        if math.isnan(s.completed_score.value):
+            return "all diverged"
+        return _value(s.completed_score, measure, unit=not brief)
+
+    Cell = Callable[[Standing], str]
+    columns: list[tuple[str, bool, Cell]] = [
+        ("strategy", True, lambda s: s.strategy),
         ("runs", True, _brief_runs if brief else _runs),
-        (f"{short}, %" if brief else metric, True, _brief_score if brief else _score),
-        ("median", True, lambda r: percent(r["median_score"]).removesuffix(" %" if brief else "")),
-        ("sd" if brief else "sd over seeds", True, lambda r: points(r["sd_score"])),
-        ("worst seed", False, lambda r: percent(r["worst_score"])),
+        (short if brief else name, True, score),
+        ("median", True, lambda s: told(s.median_score)),
+        ("sd" if brief else "sd over seeds", True, lambda s: measure.number(s.sd_score)),
+        ("worst seed", False, lambda s: told(s.worst_score)),
     ]
-    if analysis.sensitivity is not None or analysis.summary["lr"].nunique() > 1:
-        columns.insert(2, ("lr", True, lambda r: number(r["lr"])))
-    if analysis.settings.metric != "test_accuracy":
-        columns.append(("test accuracy", False, lambda r: percent(r["test_accuracy"])))
-    columns += [
-        ("test loss", False, lambda r: _with_half(r, "test_loss")),
-        ("best val. accuracy", False, lambda r: percent(r["best_val_accuracy"])),
-    ]
-    middle = list(analysis.targets)[len(analysis.targets) // 2]
+    if len({s.lr for s in standings if not math.isnan(s.lr)}) > 1 or analysis.sensitivity:
+        columns.insert(2, ("lr", True, lambda s: number(s.lr)))
+    for metric, own in _other_metrics(analysis):
+        columns.append(
+            (metric_name(metric), False, lambda s, m=metric, o=own: _value(s.means[m], o))  # type: ignore[misc]
+        )
+    middle = list(analysis.targets)[len(analysis.targets) // 2 :][:1]
     for target in analysis.targets:
-        header = f"to {target}" if brief else f"updates to {target}"
-        columns.append((header, target == middle, lambda r, t=target: _reached(r, t, brief)))  # type: ignore[misc]
+        header = f"to {target}" if brief else f"{analysis.axis} to {target}"
+        columns.append(
+            (header, [target] == middle, lambda s, t=target: _reached(s.targets[t], brief))  # type: ignore[misc]
+        )
+    unit = analysis.group.members[0].run.result.unit or "units"
     columns += [
-        ("seconds", False, lambda r: _plain(r["seconds"], 3)),
-        ("images/s", False, lambda r: _count(r["units_per_second"])),
+        ("seconds", False, lambda s: _plain(s.seconds, 3)),
+        (f"{unit}/s", False, lambda s: _count(s.units_per_second)),
     ]
     # The verdict on each strategy: first on paper, last where a narrow terminal may wrap it.
-    columns.insert(len(columns) if brief else 1, ("against the best", True, _mark))
+    columns.insert(
+        len(columns) if brief else 1, ("against the best", True, lambda s: s.mark or NOTHING)
+    )
     chosen = [(header, cell) for header, always, cell in columns if always or not brief]
-    rows = analysis.summary.to_dict("records")
-    targets = ", ".join(f"{name}: {percent(a)}" for name, a in analysis.targets.items())
-    caption = (
-        f"{metric.capitalize()} and test loss: mean ± 95 % t-interval over completed runs. Median "
-        "and worst seed: over all runs, a diverged one as guessing "
-        f"({percent(analysis.chance)}; {analysis.chance_source}). Sd over seeds, in points, is the "
-        "strategy's stability. Updates to a target: median over all runs of the first evaluation "
-        f"at that validation accuracy ({targets}); in brackets how many runs reached it, if not "
-        "all. Seconds and images/s: median. \"Not distinguishable\" is lack of evidence, "
-        "\"equivalent\" is evidence of a difference within the margin."
-    )  # fmt: skip
     return Table(
         title="Results",
         headers=tuple(header for header, _ in chosen),
-        rows=tuple(tuple(cell(row) for _, cell in chosen) for row in rows),
-        strong=frozenset(i for i, row in enumerate(rows) if row["mark"] == "best"),
-        caption=caption,
+        rows=tuple(tuple(cell(standing) for _, cell in chosen) for standing in standings),
+        strong=frozenset(i for i, standing in enumerate(standings) if standing.mark == "best"),
+        caption=_results_caption(analysis),
     )
 
 
-def phases(analysis: Analysis) -> Table:
+def _results_caption(analysis: Analysis) -> str:
+    measure = analysis.measure
+    targets = ", ".join(f"{name}: {measure.value(v)}" for name, v in analysis.targets.items())
+    guess = (
+        f"as guessing ({measure.value(measure.guess)})"
+        if measure.guess is not None
+        else "as the worst there is, without a value"
+    )
+    comma = "," * bool(measure.in_unit)
+    reached = (
+        f"{analysis.axis.capitalize()} to a target: median over all runs of the first evaluation "
+        f"at which {analysis.val_name} is as good ({targets}); in brackets how many runs reached "
+        "it, if not all. "
+        if targets
+        else ""
+    )
+    return (
+        f"{analysis.name.capitalize()} and other measures: mean ± 95 % t-interval over completed "
+        f"runs. Median and worst seed: over all runs, a diverged one {guess}. Sd over "
+        f"seeds{measure.in_unit}{comma} is the strategy's stability. {reached}Seconds and speed: "
+        "median. "
+        '"Not distinguishable" is lack of evidence, "equivalent" is evidence of a difference '
+        "within the margin."
+    )
+
+
+def _other_metrics(analysis: Analysis) -> list[tuple[str, Measure]]:
+    """Metrics to show beside the one that is compared, with their measures."""
+    known = analysis.standings[0].means
+    wanted = [
+        (f"{split}_{m.name}", m) for m in analysis.group.measures for split in ("test", "val")
+    ]
+    wanted.append((f"best_val_{analysis.measure.name}", analysis.measure))
+    tested = any(metric.startswith("test_") for metric in known)
+    shown = [
+        (metric, measure)
+        for metric, measure in wanted
+        if metric in known and metric != analysis.metric
+        and not (tested and metric.startswith("val_"))
+    ]  # fmt: skip
+    return shown[:MAX_OTHER_METRICS]
+
+
+def phases(analysis: Analysis) -> Table | None:
     """How each strategy goes through the early, the middle and the late part of the run."""
-    rows = analysis.summary.to_dict("records")
-    constant = REFERENCE in analysis.summary["strategy"].tolist()
-    reference = (
-        (f"late gain over {REFERENCE}", "late_gain_over_constant")
-        if constant
-        else ("gain since mid-run", "half_gain")
-    )
-    headers = (
-        "strategy",
-        "early: val. loss",
-        "middle: spread",
-        "late: loss gain",
-        "late: accuracy gain",
-        reference[0],
-    )
-    cells = tuple(
+    if not any(mean.num for s in analysis.standings for mean in s.phases.values()):
+        return None
+    measure = analysis.measure
+    constant = any(s.strategy == REFERENCE for s in analysis.standings)
+    losses = any("val_loss" in s.means for s in analysis.standings)
+    of = "loss" if losses else measure.label
+    columns: list[tuple[str, Callable[[Standing], str]]] = [
+        ("strategy", lambda s: s.strategy),
+        (f"early: val. {of}", lambda s: _with_half(s.phases["early_loss"])),
+        ("middle: spread", lambda s: _with_half(s.phases["middle_spread"])),
         (
-            row["strategy"],
-            _with_half(row, "early_loss"),
-            _with_half(row, "middle_spread"),
-            _with_half(row, "late_loss_gain"),
-            _points_with_half(row, "late_gain"),
-            _points_with_half(row, reference[1]),
-        )
-        for row in rows
-    )
+            f"late: {measure.label} gain",
+            lambda s: _value(s.phases["late_gain"], measure, unit=False),
+        ),
+    ]
+    if losses and measure.name != "loss":
+        columns.insert(3, ("late: loss gain", lambda s: _with_half(s.phases["late_loss_gain"])))
+    columns.append(
+        (f"late gain over {REFERENCE}",
+         lambda s: _value(s.late_gain_over_constant, measure, unit=False))
+        if constant
+        else ("gain since mid-run", lambda s: _value(s.phases["half_gain"], measure, unit=False))
+    )  # fmt: skip
     caption = (
         "Mean ± 95 % t-interval over the runs whose curve gets so far. Early: area under the "
-        "validation loss over the first third, divided by its width. Middle: standard deviation of "
-        "the change of validation loss between neighbouring evaluations, from a third to four "
-        "fifths. Late: fall of the validation loss, and rise of the validation accuracy in points, "
-        "over the last fifth; beside it "
+        f"validation {of} over the first third, divided by its width. Middle: standard deviation "
+        f"of the change of validation {of} between neighbouring evaluations, from a third to four "
+        f"fifths. Late: by how much {analysis.val_name} gets better{measure.in_unit} over the last "
+        "fifth; beside it "
         + (f"how much more than {REFERENCE} on the same seeds." if constant
-           else "the rise since the strategy's own mid-run point. No run has a constant lr: "
+           else "the gain since the strategy's own mid-run point. No run has a constant lr: "
            f"scheduler={REFERENCE} would show what the last fifth brings without annealing.")
     )  # fmt: skip
-    return Table("Three phases", headers, cells, frozenset(), caption)
+    rows = tuple(tuple(cell(s) for _, cell in columns) for s in analysis.standings)
+    return Table("Three phases", tuple(h for h, _ in columns), rows, frozenset(), caption)
 
 
 def pairs(analysis: Analysis) -> Table:
     """One row per pair of strategies."""
-    rows = analysis.pairs.to_dict("records")
-    margin = 100 * analysis.settings.margin
+    measure, margin, paired = analysis.measure, analysis.margin.text, analysis.group.paired
     headers = (
-        "pair", "seeds", "difference", "95 % interval", "Holm p", "P(A > B)", "correlation",
-        f"equivalence p (± {margin:g})",
+        "pair", "seeds" if paired else "runs each", "difference", "95 % interval", "Holm p",
+        "P(A better)", "correlation", f"equivalence p (± {margin})",
     )  # fmt: skip
-    cells = tuple(
+    starred = any(pair.test.method == "t" for pair in analysis.pairs)
+    rows = tuple(
         (
-            f"{row['a']} − {row['b']}",
-            str(row["num_pairs"]),
-            points(row["difference"]),
+            minus(pair, measure),
+            str(test.num) + (f" of {pair.num_common}" if pair.num_left_out and paired else ""),
+            measure.number(test.mean),
             NOTHING
-            if math.isnan(row["difference_low"])
-            else span(row["difference_low"], row["difference_high"])
-            + ("*" if row["interval"] == "t" else ""),
-            p_value(row["holm_p"]),
-            _decimals(row["probability"]),
-            _decimals(row["correlation"]),
-            p_value(row["equivalence_holm_p"]),
+            if math.isnan(test.low)
+            else interval(measure, test.low, test.high) + "*" * (test.method == "t"),
+            p_value(test.holm_p),
+            _decimals(pair.probability),
+            _decimals(pair.correlation),
+            p_value(test.equivalence_holm_p),
         )
-        for row in rows
+        for pair in analysis.pairs
+        for test in [pair.test]
     )
-    starred = any(row["interval"] == "t" for row in rows)
+    left_out = any(pair.num_left_out for pair in analysis.pairs)
+    how = (
+        "Paired by seed{}. Interval: bootstrap of the mean difference (expanded percentile). p: "
+        "permutation test, exchange of the two strategies within each seed, Holm-corrected over "
+        "the pairs. P(A better): share of seeds on which the first of the two is better, a tie "
+        "counting half. Correlation of the two over seeds: what pairing gains."
+        if paired
+        else "Not paired{}: equal seeds are not known to mean equal weights and batches. Interval: "
+        "Welch's. p: permutation test, exchange of runs between the two strategies, Holm-corrected "
+        "over the pairs. P(A better): that a run of the better strategy is better than one of the "
+        "other, a tie counting half."
+    ).format(measure.in_unit)
     caption = (
-        "Paired by seed, in points. Interval: bootstrap of the mean difference (expanded "
-        "percentile). p: permutation test, exchange of the two strategies within each seed, "
-        "Holm-corrected over the pairs. P(A > B): share of seeds on which the first is better, a "
-        "tie counting half. Correlation of the two over seeds: what pairing gains. Equivalence p: "
-        f"two one-sided t tests against ± {margin:g} points, Holm-corrected."
+        f"{how} Equivalence p: two one-sided {'' if paired else 'Welch '}t tests against "
+        f"± {margin}, Holm-corrected."
         + (" *: t-interval, for fewer than five pairs carry no bootstrap." if starred else "")
+        + (" Runs that diverged have no value and are not in the difference." if left_out else "")
     )
-    strong = frozenset(i for i, row in enumerate(rows) if row["finding"].startswith("beats"))
-    return Table("Pairs of strategies", headers, cells, strong, caption)
+    strong = frozenset(i for i, p in enumerate(analysis.pairs) if p.finding.startswith("beats"))
+    return Table("Pairs of strategies", headers, rows, strong, caption)
 
 
 def sensitivity(analysis: Analysis) -> Table | None:
     """Strategies against peak lrs, or None where the lr was not swept."""
-    table = analysis.sensitivity
-    if table is None:
+    if not analysis.sensitivity:
         return None
-    lrs = sorted(table["lr"].unique())
-    cells = []
-    for strategy in analysis.summary["strategy"]:
-        at = {row["lr"]: row for row in table[table["strategy"] == strategy].to_dict("records")}
-        cells.append((strategy, *(_at_lr(at[lr]) if lr in at else NOTHING for lr in lrs)))
+    lrs = sorted({row.lr for row in analysis.sensitivity})
+    at = {(row.strategy, row.lr): row for row in analysis.sensitivity}
+    rows = tuple(
+        (s.strategy, *(_at_lr(at.get((s.strategy, lr)), analysis.measure) for lr in lrs))
+        for s in analysis.standings
+    )
+    counted = "left out" if analysis.measure.guess is None else "as guessing"
     caption = (
-        f"Mean {METRICS[analysis.settings.metric]} over seeds, a diverged run as guessing (×: how "
-        "many diverged). ◂: the lr chosen on validation."
+        f"Mean {analysis.name} over seeds, a diverged run {counted} (×: how many diverged). "
+        "◂: the lr chosen on validation."
     )
-    headers = ("strategy", *(f"lr={number(float(lr))}" for lr in lrs))
-    return Table("Peak learning rate", headers, tuple(cells), frozenset(), caption)
+    headers = ("strategy", *(f"lr={number(lr)}" for lr in lrs))
+    return Table("Peak learning rate", headers, rows, frozenset(), caption)
 
 
-def _at_lr(row: Row) -> str:
-    diverged = f" ×{row['num_diverged']}" if row["num_diverged"] else ""
-    return f"{percent(row['score'])}{diverged}{' ◂' if row['best'] else ''}"
+def _at_lr(row: AtLr | None, measure: Measure) -> str:
+    if row is None:
+        return NOTHING
+    diverged = f" ×{row.num_diverged}" if row.num_diverged else ""
+    return f"{measure.value(row.score)}{diverged}{' ◂' if row.best else ''}"
 
 
-def _mark(row: Row) -> str:
-    return row["mark"] or NOTHING
-
-
-def _runs(row: Row) -> str:
+def _runs(standing: Standing) -> str:
     return (
-        f"{row['num_completed']} + {row['num_diverged']} diverged"
-        if row["num_diverged"]
-        else str(row["num_completed"])
+        f"{standing.num_completed} + {standing.num_diverged} diverged"
+        if standing.num_diverged
+        else str(standing.num_completed)
     )
 
 
-def _brief_runs(row: Row) -> str:
-    return f"{row['num_completed']}" + (
-        f" + {row['num_diverged']} ×" if row["num_diverged"] else ""
+def _brief_runs(standing: Standing) -> str:
+    return f"{standing.num_completed}" + (
+        f" + {standing.num_diverged} ×" if standing.num_diverged else ""
     )
 
 
-def _brief_score(row: Row) -> str:
-    return _score(row).removesuffix(" %")
+def _value(mean: Mean, measure: Measure, *, unit: bool = True) -> str:
+    """``92.00 ± 1.96 %``: a mean of `measure` and its interval's half."""
+    if math.isnan(mean.value):
+        return NOTHING
+    if math.isnan(mean.high):
+        return measure.value(mean.value) if unit else measure.number(mean.value)
+    text = measure.number(mean.value)
+    half = f" ± {measure.number(mean.high - mean.value)}"
+    return measure.value(mean.value).replace(text, text + half, 1) if unit else text + half
 
 
-def _score(row: Row) -> str:
-    mean, high = row["completed_score"], row["completed_score_high"]
-    if math.isnan(mean):
-        return "all diverged"
-    half = "" if math.isnan(high) else f" ± {100 * (high - mean):.2f}"
-    return f"{100 * mean:.2f}{half} %"
-
-
-def _with_half(row: Row, name: str) -> str:
+def _with_half(mean: Mean) -> str:
     """``0.044 ± 0.031``: two digits of the half-width, the mean to the same decimals."""
-    mean, half = row[name], row[f"{name}_high"] - row[name]
-    if math.isnan(mean):
+    half = mean.high - mean.value
+    if math.isnan(mean.value):
         return NOTHING
     if math.isnan(half):
-        return f"{mean:.3g}".replace("-", "−")
+        return f"{mean.value:.3g}".replace("-", "−")
     if not 1e-6 < half < 1e6:
-        return f"{mean:.3g} ± {half:.2g}".replace("-", "−")
+        return f"{mean.value:.3g} ± {half:.2g}".replace("-", "−")
     decimals = max(0, 1 - math.floor(math.log10(half)))
-    return f"{mean:.{decimals}f} ± {half:.{decimals}f}".replace("-", "−")
+    return f"{mean.value:.{decimals}f} ± {half:.{decimals}f}".replace("-", "−")
 
 
-def _points_with_half(row: Row, name: str) -> str:
-    mean, high = row[name], row[f"{name}_high"]
-    if math.isnan(mean):
-        return NOTHING
-    return points(mean) + ("" if math.isnan(high) else f" ± {points(high - mean)}")
-
-
-def _reached(row: Row, target: str, brief: bool) -> str:
-    steps, reached, runs = (
-        row[f"{name}_{target}"] for name in ("steps_to", "reached", "curves")
-    )  # fmt: skip
-    if not runs:
+def _reached(reached: Reached, brief: bool) -> str:
+    if not reached.curves:
         return NOTHING
     of, never = ("/", "never") if brief else (" of ", "not reached")
-    count = "" if reached == runs else f" ({reached}{of}{runs})"
-    return f"{_count(steps) if math.isfinite(steps) else never}{count}"
+    count = "" if reached.reached == reached.curves else f" ({reached.reached}{of}{reached.curves})"
+    return f"{_count(reached.at) if math.isfinite(reached.at) else never}{count}"
 
 
 def _decimals(value: float) -> str:
@@ -256,12 +298,15 @@ def _plain(value: float, digits: int) -> str:
 
 
 def _count(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:,.0f}"
+    """``12,000``; with decimals where it is small and not whole, such as a number of epochs."""
+    if math.isnan(value):
+        return NOTHING
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 
 def all_tables(analysis: Analysis) -> Sequence[Table]:
     """Every table that `analysis` has, in the order of the report."""
     found = [results(analysis), sensitivity(analysis), phases(analysis)]
-    if len(analysis.pairs):
+    if analysis.pairs:
         found.insert(1, pairs(analysis))
     return [table for table in found if table is not None]

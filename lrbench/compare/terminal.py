@@ -36,7 +36,7 @@ def show_section(section: Section, console: Console) -> None:
     if section.label:
         line(console, section.label, "bold")
     show_table(tables.results(section.analysis, brief=True), console)
-    if section.analysis.summary["num_diverged"].any():
+    if any(standing.num_diverged for standing in section.analysis.standings):
         line(console, "×: diverged")
     console.print()
     line(console, section.verdict.headline, "bold")

@@ -2,8 +2,8 @@
 
 What may be claimed: *beats* needs a Holm-corrected permutation p below 0.05 and an interval
 without 0; *equivalent* a Holm-corrected equivalence p below 0.05; everything else is not
-distinguishable, with the number of seeds that would help. Below five paired seeds a sentence is
-labelled exploratory.
+distinguishable, with the number of seeds that would help. Both ask for as many seeds as a
+permutation test needs; below five a sentence is labelled exploratory.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from lrbench.compare.analysis import Analysis
+from lrbench.cli.wording import counted
+from lrbench.compare.analysis import SOME_DIVERGED, Analysis, Pair, runs_and_divergences
 from lrbench.compare.groups import abridge, number
-from lrbench.compare.settings import METRICS
 from lrbench.compare.statistics import (
     ALPHA,
     ENOUGH_SEEDS,
+    MeanTest,
     fewest_pairs,
+    p_value,
     seeds_to_resolve,
     smallest_p,
 )
+from lrbench.files.result import split_metric
+from lrbench.task.measure import POINTS, Measure
 
 MANY_SEEDS = 1_000  # no one will run more: then the number is not worth saying
 
@@ -44,189 +47,216 @@ class Verdict:
 
 def verdict(analysis: Analysis) -> Verdict:
     """Put `analysis` into words."""
-    pairs = analysis.pairs.to_dict("records")
     return Verdict(
         headline=_headline(analysis),
-        pairs=tuple(pair_sentence(pair, analysis) for pair in pairs),
+        pairs=tuple(pair_sentence(pair, analysis) for pair in analysis.pairs),
         remarks=tuple(_remarks(analysis)),
     )
 
 
+def interval(measure: Measure, low: float, high: float) -> str:
+    """``0.21 to 0.63``, in the measure's unit."""
+    return f"{measure.number(low)} to {measure.number(high)}"
+
+
 def _headline(analysis: Analysis) -> str:
-    summary = analysis.summary
-    rows = summary.to_dict("records")
-    best, metric = rows[0], METRICS[analysis.settings.metric]
-    name = best["strategy"]
-    if all(row["num_completed"] == 0 for row in rows):
+    standings, measure = analysis.standings, analysis.measure
+    best, name = standings[0], analysis.name
+    if all(standing.num_completed == 0 for standing in standings):
         return "No strategy completed a run: all diverged."
-    if len(rows) == 1:
+    if len(standings) == 1:
         return (
-            f"{name} alone was run: mean {metric} {percent(best['mean_score'])} "
+            f"{best.strategy} alone was run: mean {name} {measure.value(best.mean_score)} "
             f"({runs_and_divergences(best)}). There is nothing to compare it with."
         )
-    pairs = analysis.pairs.to_dict("records")
-    most = max(pair["num_pairs"] for pair in pairs)
+    most = max(pair.test.num for pair in analysis.pairs)
     told = {
         "worse": "it beats {}",
         "behind, too few seeds": "ahead of {} (too few seeds to be sure)",
         "equivalent": "equivalent to it: {}",
         "identical": "identical to it: {}",
         "not distinguishable": "not distinguishable from it: {}",
+        SOME_DIVERGED: "behind it for runs that diverged: {}",
     }
     parts = []
     for mark, words in told.items():
-        others = summary.loc[summary["mark"] == mark, "strategy"].tolist()
-        everyone = mark == "worse" and len(others) == len(rows) - 1 > 1
+        others = [standing.strategy for standing in standings if standing.mark == mark]
+        everyone = mark == "worse" and len(others) == len(standings) - 1 > 1
         if others:
             parts.append(words.format("every other strategy" if everyone else ", ".join(others)))
     label = "Exploratory: " if most < ENOUGH_SEEDS else ""
+    extreme = "highest" if measure.higher_is_better else "lowest"
+    among = (
+        " of the strategies with the fewest diverged runs"
+        if measure.guess is None and any(standing.num_diverged for standing in standings)
+        else ""
+    )
     sentence = (
-        f"{label}{name} has the highest mean {metric}, {percent(best['mean_score'])}; "
-        f"{'; '.join(parts)}."
+        f"{label}{best.strategy} has the {extreme} mean {name}{among}, "
+        f"{measure.value(best.mean_score)}; {'; '.join(parts)}."
     )
     if most < 2:
         return f"{sentence} One seed shows no difference between strategies."
     if most < ENOUGH_SEEDS:
-        return f"{sentence} {most} paired seeds are too few for a conclusion."
+        return f"{sentence} {_seeds(most, analysis)} are too few for a conclusion."
     return sentence
 
 
-def pair_sentence(pair: dict[str, Any], analysis: Analysis) -> str:
+def _seeds(num: int, analysis: Analysis) -> str:
+    """``5 paired seeds``, or of independent samples ``5 unpaired runs each``."""
+    return f"{num} paired seeds" if analysis.group.paired else f"{num} unpaired runs each"
+
+
+def pair_sentence(pair: Pair, analysis: Analysis) -> str:
     """One pair of strategies in words."""
-    margin = analysis.settings.margin
-    a, b, n, finding = pair["a"], pair["b"], pair["num_pairs"], pair["finding"]
+    measure, margin, test = analysis.measure, analysis.margin, pair.test
+    a, b, n, finding = pair.a, pair.b, test.num, pair.finding
     label = "exploratory: " if 2 <= n < ENOUGH_SEEDS else ""
+    divergences = _divergences(pair, analysis)
     if finding == "no pair":
+        if pair.num_common:
+            return f"{a} and {b}: no two runs to compare{divergences}"
         return f"{a} and {b} share no seed: not compared"
     if finding == "one pair":
-        return f"{a} − {b}: {points(pair['difference'])} points on one seed, which shows nothing"
-    divergences = _divergences(pair, analysis.chance)
+        on = "on one seed" if pair.paired else "between single runs"
+        return f"{minus(pair, measure)}: {measure.difference(test.mean)} {on}, which shows nothing"
     if finding == "identical":
-        what = "diverged" if pair["diverged_a"] == n else "have the same accuracy"
+        what = "diverged" if pair.diverged_a == n else f"have the same {measure.label}"
         return f"{label}{a} and {b} {what} on all {n} paired seeds"
-    interval = span(pair["difference_low"], pair["difference_high"])
-    evidence = f"{n} paired seeds, Holm p = {p_value(pair['holm_p'])}"
-    size = f"by {points(pair['difference'])} points (95 % interval {interval}"
-    within = f"equivalent within ± {100 * margin:g} points"
+    span = interval(measure, test.low, test.high)
+    evidence = f"{_seeds(n, analysis)}, Holm p = {p_value(test.holm_p)}"
+    size = f"by {measure.difference(test.mean)} (95 % interval {span}"
+    within = f"equivalent within ± {margin.text}"
     if finding.startswith("beats"):
         but = f", yet the two are {within}" if "equivalent" in finding else ""
         return f"{label}{a} beats {b} {size}, {evidence}){but}{divergences}"
     if finding == "equivalent":
-        interval90 = span(pair["difference_low90"], pair["difference_high90"])
         return (
-            f"{label}{a} and {b} are {within} (difference {points(pair['difference'])}, 90 % "
-            f"interval {interval90}, {n} paired seeds, Holm equivalence p = "
-            f"{p_value(pair['equivalence_holm_p'])}){divergences}"
+            f"{label}{a} and {b} are {within} (difference {measure.number(test.mean)}, 90 % "
+            f"interval {interval(measure, test.low90, test.high90)}, {_seeds(n, analysis)}, Holm "
+            f"equivalence p = {p_value(test.equivalence_holm_p)}){divergences}"
         )
-    tests = pair["num_tests"]
+    tests = test.num_tests
     if finding == "ahead":
         among = f" among {tests} comparisons" if tests > 1 else ""
+        least = smallest_p(n, tests, paired=pair.paired)
         return (
-            f"{label}{a} is ahead of {b} {size}), but {n} paired seeds cannot show it: the "
-            f"smallest p they allow{among} is {p_value(smallest_p(n, tests))}; "
-            f"{fewest_pairs(tests)} seeds could{divergences}"
+            f"{label}{a} is ahead of {b} {size}), but {_seeds(n, analysis)} cannot show it: the "
+            f"smallest p they allow{among} is {p_value(least)}; "
+            f"{fewest_pairs(tests, paired=pair.paired)} seeds could{divergences}"
         )
+    unit = f" {measure.unit}" if measure.unit else ""
     return (
-        f"{label}{a} and {b} are not distinguishable: {interval} points ({evidence})"
-        f"{_seeds_needed(pair, margin)}{divergences}"
+        f"{label}{a} and {b} are not distinguishable: {span}{unit} ({evidence})"
+        f"{_seeds_needed(test, margin.text)}{divergences}"
     )
 
 
-def _seeds_needed(pair: dict[str, Any], margin: float) -> str:
-    needed = seeds_to_resolve(pair["difference_sd"], margin, pair["num_tests"])
-    if needed <= pair["num_pairs"]:
-        return f"; a difference of {100 * margin:g} points would probably have shown"
+def minus(pair: Pair, measure: Measure) -> str:
+    """The difference that is above 0 where the pair's first strategy is the better one."""
+    names = (pair.a, pair.b) if measure.higher_is_better else (pair.b, pair.a)
+    return " − ".join(names)
+
+
+def _seeds_needed(test: MeanTest, margin: str) -> str:
+    if math.isnan(test.sd):
+        return ""
+    needed = seeds_to_resolve(test.sd, test.margin, test.num_tests, paired=test.paired)
+    if needed <= test.num:
+        return f"; a difference of {margin} would probably have shown"
     if needed > MANY_SEEDS:
-        return (
-            f"; more than {MANY_SEEDS:,} seeds would be needed to resolve {100 * margin:g} points"
-        )
-    return f"; about {needed} seeds would resolve {100 * margin:g} points"
+        return f"; more than {MANY_SEEDS:,} seeds would be needed to resolve {margin}"
+    return f"; about {needed} seeds would resolve {margin}"
 
 
-def _divergences(pair: dict[str, Any], chance: float) -> str:
-    told = [
-        f"{pair[side]} diverged on {pair[f'diverged_{side}']} of {pair['num_pairs']}"
-        for side in ("a", "b")
-        if pair[f"diverged_{side}"]
-    ]
-    return f"; {' and '.join(told)}, counted as chance ({percent(chance)})" if told else ""
+def _divergences(pair: Pair, analysis: Analysis) -> str:
+    sides = ((pair.a, pair.diverged_a), (pair.b, pair.diverged_b))
+    told = [f"{name} diverged on {lost} of {pair.num_common}" for name, lost in sides if lost]
+    if not told:
+        return ""
+    guess = analysis.measure.guess
+    counts = (
+        f"left out of the difference, for a diverged run has no {analysis.measure.label}"
+        if guess is None
+        else f"counted as chance ({analysis.measure.value(guess)})"
+    )
+    return f"; {' and '.join(told)}, {counts}"
 
 
 def _remarks(analysis: Analysis) -> Iterator[str]:
-    summary = analysis.summary
-    rows = summary.to_dict("records")
-    completed = summary[summary["num_completed"] > 0]
+    measure, standings = analysis.measure, analysis.standings
+    completed = [standing for standing in standings if standing.num_completed]
     if len(completed) > 1:
-        means = completed["completed_score"]
-        between = means.max() - means.min()
-        spread = completed["sd_score"].pow(2).mean() ** 0.5
+        means = [standing.completed_score.value for standing in completed]
+        variances = [s.sd_score**2 for s in completed if not math.isnan(s.sd_score)]
+        spread = math.sqrt(sum(variances) / len(variances)) if variances else math.nan
         seeds = (
             "" if math.isnan(spread) else f"; seed to seed, the same strategy varies by "
-            f"{points(spread)} points (standard deviation)"
+            f"{measure.difference(spread)} (standard deviation)"
         )  # fmt: skip
-        yield f"From best to worst mean of completed runs: {points(between)} points{seeds}."
+        between = measure.difference(max(means) - min(means))
+        yield f"From best to worst mean of completed runs: {between}{seeds}."
     diverged = [
-        f"{r['strategy']} {r['num_diverged']} of {r['num_runs']}" for r in rows if r["num_diverged"]
+        f"{s.strategy} {s.num_diverged} of {s.num_runs}" for s in standings if s.num_diverged
     ]
-    if diverged:
+    if diverged and measure.guess is not None:
         yield (
             f"Diverged: {', '.join(diverged)}. A diverged run counts as guessing "
-            f"({percent(analysis.chance)}) in medians, differences and ranks, and loses against "
-            "every completed run in P(A > B); means and losses are over the completed runs."
+            f"({measure.value(measure.guess)}) in medians, differences and ranks, and loses "
+            "against every completed run in P(A better); means over completed runs leave it out."
         )
-    yield from _tuning_remarks(analysis)
-    tests = int(analysis.pairs["num_tests"].iloc[0]) if len(analysis.pairs) else 0
-    most = int(analysis.pairs["num_pairs"].max()) if tests else 0
-    if tests and smallest_p(most, tests) >= ALPHA:
+    elif diverged:
         yield (
-            f"With {most} paired seeds and {tests} comparison{'s' if tests > 1 else ''} no "
-            f"difference, however large, can be significant at 0.05; from {fewest_pairs(tests)} "
-            "seeds on it can."
+            f"Diverged: {', '.join(diverged)}. A diverged run has no {measure.label}: it ranks "
+            "last, and counts so in medians and in P(A better); means, intervals and differences "
+            "are over completed runs."
+        )
+    yield from analysis.notes
+    yield from analysis.group.unknown
+    yield from _resolution(analysis)
+    yield from _tuning_remarks(analysis)
+    tests = [pair.test for pair in analysis.pairs if not math.isnan(pair.test.p)]
+    most = max((test.num for test in tests), default=0)
+    if tests and smallest_p(most, len(tests), paired=tests[0].paired) >= ALPHA:
+        yield (
+            f"With {_seeds(most, analysis)} and {counted(len(tests), 'comparison')} no difference, "
+            "however large, can be significant at 0.05; from "
+            f"{fewest_pairs(len(tests), paired=tests[0].paired)} seeds on it can."
+        )
+
+
+def evaluated_on(analysis: Analysis) -> tuple[int, str]:
+    """How many examples the metric is measured on, 0 if unknown, and what they are called."""
+    split = split_metric(analysis.metric)[0].removeprefix("best_")
+    result = analysis.group.members[0].run.result
+    size = result.data.get(split)
+    named = "test" if split == "test" else "validation"
+    known = size if isinstance(size, int) and size > 0 else 0
+    return known, f"{named} {result.unit or 'examples'}"
+
+
+def _resolution(analysis: Analysis) -> Iterator[str]:
+    """A share moves in steps of one example: say where the margin is finer than that."""
+    measure, (size, examples) = analysis.measure, evaluated_on(analysis)
+    if measure.unit != POINTS or not size:
+        return
+    step = 100 / measure.scale / size
+    if analysis.margin.size < step:
+        yield (
+            f"The margin, {analysis.margin.text}, is finer than the data can show: one of "
+            f"{size:,} {examples} is {measure.difference(step)}."
         )
 
 
 def _tuning_remarks(analysis: Analysis) -> Iterator[str]:
-    if analysis.sensitivity is None:
+    best = [row for row in analysis.sensitivity if row.best]
+    if not best:
         return
-    best = analysis.sensitivity[analysis.sensitivity["best"]].to_dict("records")
-    chosen = ", ".join(f"{row['strategy']} {number(row['lr'])}" for row in best)
+    chosen = ", ".join(f"{row.strategy} {number(row.lr)}" for row in best)
     yield (
         f"Each strategy stands at its own peak lr, chosen on validation ({chosen}), on the very "
         "seeds that are compared here; fresh seeds would be the stricter test."
     )
-    edges = [f"{row['strategy']} ({number(row['lr'])})" for row in best if row["edge"]]
+    edges = [f"{row.strategy} ({number(row.lr)})" for row in best if row.edge]
     if edges:
         yield f"Best at the edge of the lrs tried, so maybe better beyond: {abridge(edges)}."
-
-
-def runs_and_divergences(row: dict[str, Any]) -> str:
-    """``5 runs``, ``3 runs, 2 diverged``."""
-    what = f"{row['num_runs']} run{'s' if row['num_runs'] != 1 else ''}"
-    return f"{what}, {row['num_diverged']} diverged" if row["num_diverged"] else what
-
-
-def points(accuracy: float) -> str:
-    """An accuracy or a difference of two in points: 0.0042 → ``0.42``."""
-    if math.isnan(accuracy):
-        return "–"
-    text = f"{100 * accuracy:.2f}"
-    return "0.00" if text == "-0.00" else text.replace("-", "−")
-
-
-def span(low: float, high: float) -> str:
-    """``0.21 to 0.63``."""
-    return f"{points(low)} to {points(high)}"
-
-
-def percent(accuracy: float) -> str:
-    """``98.41 %``."""
-    return "–" if math.isnan(accuracy) else f"{100 * accuracy:.2f} %"
-
-
-def p_value(p: float) -> str:
-    """One or two digits that matter, never 0: ``0.004``, ``0.047``, ``0.38``, ``< 0.0001``."""
-    if math.isnan(p):
-        return "–"
-    if p < 0.0001:
-        return "< 0.0001"
-    return f"{p:.2f}".removesuffix(".00") if p >= 0.095 else f"{p:.{1 if p < 0.01 else 2}g}"

@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lrbench.draw import palette
 from lrbench.files.atomic import atomic_write
+from lrbench.task.measure import POINTS, Measure
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 FONT_SIZE = 9.0  # points
@@ -48,6 +49,7 @@ STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small files, can be searched and read aloud
     "svg.hashsalt": "lrbench",  # equal pictures are equal files
     "text.color": palette.INK,
+    "text.parse_math": False,  # a name with two $ in it is a name
     "xtick.color": palette.INK,
     "ytick.color": palette.INK,
 }
@@ -77,18 +79,21 @@ Drawing = tuple[Figure, str, str]
 
 
 def looks(strategies: Iterable[str]) -> dict[str, Look]:
-    """The look of each strategy, palette's own; variants of one (``onecycle (…)``) vary it."""
+    """The look of each strategy: palette's own colour, or one that no other has, up to ten.
+
+    A variant's name (``onecycle (pct_start=20%)``) begins with its strategy's.
+    """
     found: dict[str, Look] = {}
-    taken: set[str] = set()
-    for number, name in enumerate(sorted(strategies)):
+    names = sorted(strategies)
+    for number, name in enumerate(sorted(names, key=lambda name: name not in palette.STRATEGIES)):
         base = name.partition(" (")[0]
-        marker = MARKERS[number % len(MARKERS)]
-        if base not in taken:
-            found[name] = Look(palette.colour(base), palette.line_style(base), marker)
-        else:
-            colour = palette.COLOURS[(number * 3 + 1) % len(palette.COLOURS)]
-            found[name] = Look(colour, palette.STYLES[number % len(palette.STYLES)], marker)
-        taken.add(base)
+        taken = {look.colour for look in found.values()}
+        free = [colour for colour in palette.COLOURS if colour not in taken]
+        colour, style = palette.colour(base), palette.line_style(base)
+        if colour in taken:
+            colour = free[0] if free else palette.COLOURS[number % len(palette.COLOURS)]
+            style = palette.STYLES[number % len(palette.STYLES)]
+        found[name] = Look(colour, style, MARKERS[names.index(name) % len(MARKERS)])
     return found
 
 
@@ -193,11 +198,19 @@ def log_axis(axis: Any, *, dense: bool) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def percent_axis(axis: Any) -> None:
-    """Accuracies as ``97.5 %``."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+def measure_axis(axis: Any, measure: Measure) -> None:
+    """Values of `measure` as they are told, ``97.5 %``; shares end at 100 % and at 0."""
+    if measure.unit != POINTS:
+        return
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{measure.scale * value:.4g} %"))
+    low, high = axis.get_view_interval()
+    limits = max(low, 0.0), min(high, 100 / measure.scale)
+    if limits[0] < limits[1]:
+        (axis.axes.set_ylim if axis.axis_name == "y" else axis.axes.set_xlim)(limits)
 
 
 def count_axis(axis: Any) -> None:
-    """Updates as ``12,000``."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    """Updates as ``12,000``, and parts of an epoch as ``1.5``."""
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.0f}" if value == int(value) else f"{value:g}")
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lrbench.compare.read import Found, Run, collect
+from lrbench.compare.read import FinishedRun, Found, collect
 from lrbench.files.run_folder import RESULT
 from lrbench.study.records import Point, Stage, StudyOutcome
 
-Runs = Mapping[Path, Run]
+Runs = Mapping[Path, FinishedRun]
 """Finished runs by their folder; those that were asked for but have no usable result are absent."""
 
 
@@ -20,7 +20,7 @@ def fresh(stage: Stage) -> list[Point]:
     return list({point.folder: point for point in points}.values())
 
 
-def read_points(points: Iterable[Point], folder: Path) -> tuple[dict[Path, Run], Found]:
+def read_points(points: Iterable[Point], folder: Path) -> tuple[dict[Path, FinishedRun], Found]:
     """The finished runs of `points` by folder, and what was found, problems included.
 
     Args:
@@ -32,7 +32,7 @@ def read_points(points: Iterable[Point], folder: Path) -> tuple[dict[Path, Run],
     return {run.path: run for run in found.runs}, found
 
 
-def read_final(outcome: StudyOutcome) -> dict[Path, Run]:
+def read_final(outcome: StudyOutcome) -> dict[Path, FinishedRun]:
     """The finished runs of all stages on the final seeds."""
     points = [point for stage in outcome.stages for point in fresh(stage)]
     return read_points(points, outcome.folder)[0]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 
 from lrbench.compare.preference import preference
+from lrbench.study.accuracy import ACCURACY
 from lrbench.study.records import Setting, Trial
 from lrbench.study.settings import GRID_RATIO, Study
 
@@ -90,7 +91,7 @@ def best(trials: Sequence[Trial]) -> Trial:
     whole = max(len(t.points) for t in rated)
     return min(
         (t for t in rated if len(t.points) == whole),
-        key=lambda t: preference(t.score, t.loss, t.setting.lr),
+        key=lambda t: preference(ACCURACY, t.score, t.loss, t.setting.lr),
     )
 
 

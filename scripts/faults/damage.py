@@ -117,7 +117,7 @@ def _compared(
 
 def _facts(run: Any) -> tuple[Any, ...]:
     history = None if run.history is None else run.history.to_csv()
-    return run.status, run.config, run.choices, run.result, history
+    return run.config, run.choices, run.result, history
 
 
 def _count(row: Row, named: bool, problems: list[str], done: str) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
-from lrbench.compare.read import COLUMNS
 from lrbench.files import run_folder
 from lrbench.files.checksum import sealed_object, sealed_text
+from lrbench.files.result import FORMAT, history_columns
+from lrbench.task import Measure
 from lrbench.task.classification import measures
 
 TARGETS = {"cosine": "Cosine", "onecycle": "OneCycle", "plateau": "Plateau"}
@@ -38,16 +40,22 @@ def config_of(scheduler: str, seed: int, changes: Mapping[str, Any]) -> dict[str
     return config
 
 
-def history_of(accuracy: float, last_step: int = STEPS) -> list[list[str]]:
-    """Rows of history.csv: val. accuracy climbs in a straight line from 0.1 to `accuracy`."""
-    rows = []
-    for step in range(5, last_step + 1, 5):
-        share = step / STEPS
-        value = np.float32(0.1 + (accuracy - 0.1) * share)
-        val = [str(np.float32(2.3 - 2 * share)), str(value)] if step % EVERY == 0 else ["", ""]
-        row = [step, step / 10, np.float32(0.1 * (1 - share)), 0.9, np.float32(2.3 - 2.2 * share)]
-        rows.append([*map(str, row), str(value), *val, f"{step / 50:.3f}"])
-    return rows
+def history_of(value: float, kinds: Sequence[Measure], last_step: int = STEPS) -> pd.DataFrame:
+    """history.csv: the primary measure goes in a straight line to `value`.
+
+    It begins at 0.1 if higher is better, else at 3. A loss that is not the primary measure falls
+    from 2.3 to 0.3.
+    """
+    step = np.arange(5, last_step + 1, 5)
+    share = step / STEPS
+    start = 0.1 if kinds[0].higher_is_better else 3.0
+    found = {"step": step, "epoch": step / 10, "lr": np.float32(0.1 * (1 - share)), "momentum": 0.9,
+             "seconds": step / 50}  # fmt: skip
+    for measure in kinds:
+        own = start + (value - start) * share if measure is kinds[0] else 2.3 - 2 * share
+        found[f"train_{measure.name}"] = np.float32(own)
+        found[f"val_{measure.name}"] = np.where(step % EVERY == 0, np.float32(own), np.nan)
+    return pd.DataFrame(found)[list(history_columns(kinds))]
 
 
 def write_run(
@@ -58,6 +66,7 @@ def write_run(
     accuracy: float = 0.9,
     val_accuracy: float | None = None,
     diverged_at: int | None = None,
+    kinds: Sequence[Measure] = measures(10),
     changes: Mapping[str, Any] | None = None,
     choices: Mapping[str, str] | None = None,
     result: Mapping[str, Any] | None = None,
@@ -65,6 +74,7 @@ def write_run(
     """One finished run. `accuracy` is the test's; the validation's is the same unless given.
 
     Args:
+        kinds: what is measured, the primary measure first: it has the value of `accuracy`.
         changes: to the config, with dotted keys.
         result: entries of result.json that shall differ from the usual.
     """
@@ -77,25 +87,29 @@ def write_run(
     text = f"hydra:\n  runtime:\n    choices:\n{lines}  verbose: no\n"
     (hidden / "hydra.yaml").write_text(sealed_text(text))
     val = accuracy if val_accuracy is None else val_accuracy
-    rows = history_of(val, diverged_at or STEPS)
-    (folder / "history.csv").write_text("\n".join(",".join(r) for r in [COLUMNS, *rows]) + "\n")
+    history_of(val, kinds, diverged_at or STEPS).to_csv(folder / "history.csv", index=False)
     done = diverged_at is None
-    content = {
+    content: dict[str, Any] = {
+        "format": FORMAT,
         "status": "completed" if done else "diverged",
         "strategy": scheduler,
         "seed": seed,
         "steps": diverged_at or STEPS,
-        "val_loss": 0.3 if done else None,
-        "val_accuracy": val if done else None,
-        "test_loss": 0.4 - 0.1 * accuracy if done else None,
-        "test_accuracy": accuracy if done else None,
-        "best_val_loss": 0.3,
-        "best_val_accuracy": val,
+        "measures": {m.name: m.as_json() for m in kinds},
+    }
+    for measure in kinds:
+        first = measure is kinds[0]
+        content[f"val_{measure.name}"] = (val if first else 0.3) if done else None
+        content[f"test_{measure.name}"] = (accuracy if first else 0.4) if done else None
+        content[f"best_val_{measure.name}"] = val if first else 0.3
+    content |= {
         "best_val_step": STEPS,
         "seconds": 2.0,
+        "unit": "images",
         "units_per_second": 9000.0,
-        "measures": {m.name: m.as_json() for m in measures(10)},
+        "paired": True,
         "environment": {"lrbench": "0.1.0", "device": "cpu"},
+        "data": {"digest": "d1", "train": 640, "val": 100, "test": 1000, "steps_per_epoch": 10},
         "fingerprint": run_folder.fingerprint(
             {key: value for key, value in config.items() if key != "resume"}
         ),

@@ -1,8 +1,8 @@
 """Reading folders, and sorting runs into groups: what is damaged or uneven is named, not fatal."""
 
 import json
+import os
 import re
-import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from comparison_runs import write_run, write_sweep
 
 from lrbench.compare.find import CompareError, find
-from lrbench.compare.groups import Group, chance_accuracy, split
+from lrbench.compare.groups import Group, split
 from lrbench.compare.read import Found
 from lrbench.compare.read import read as read_runs
 from lrbench.files.checksum import sealed_object
@@ -38,12 +38,12 @@ def test_runs_are_found_at_any_depth_and_under_their_names(tmp_path: Path) -> No
     write_sweep(tmp_path / "a" / "sweep", {"cosine": [0.9, 0.8]})
     write_run(tmp_path / "b", scheduler="plateau", seed=7, accuracy=0.7)
     found = read([tmp_path])
-    assert [(r.name, r.scheduler, r.seed) for r in found.runs] == [
+    assert [(r.name, r.strategy, r.seed) for r in found.runs] == [
         ("a/sweep/cosine/seed=0", "cosine", 0),
         ("a/sweep/cosine/seed=1", "cosine", 1),
         ("b", "plateau", 7),
     ]
-    assert found.runs[2].result["test_accuracy"] == 0.7
+    assert found.runs[2].result.values["test_accuracy"] == 0.7
     assert found.runs[2].config["optimizer.lr"] == 0.1
     assert found.runs[2].choices["model"] == "resnet8"
     history = found.runs[2].history
@@ -61,7 +61,7 @@ def test_several_folders_and_overlapping_ones(tmp_path: Path) -> None:
 
 
 def test_no_runs_is_an_error_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CompareError, match=r"^no runs in .*: a run folder holds result\.json"):
+    with pytest.raises(CompareError, match=r"^no runs in .*: a run folder holds a result\.json"):
         read([tmp_path])
     with pytest.raises(CompareError, match=r"nowhere does not exist$"):
         read([tmp_path / "nowhere"])
@@ -84,18 +84,23 @@ def cut(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
+def made_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGE = {
     "invalid JSON": (
         lambda run: cut(run / "result.json", 50),
-        r"^bad: result\.json is damaged \(.*\): set aside$",
+        r"^bad: result\.json cannot be used \(.*\): set aside$",
     ),
     "JSON of another kind": (
         lambda run: (run / "result.json").write_text("[1, 2]"),
-        r"^bad: result\.json is damaged \(not an object\): set aside$",
+        r"^bad: result\.json cannot be used \(it must hold an object\): set aside$",
     ),
     "foreign result": (
         lambda run: (run / "result.json").write_text('{"accuracy": 3}'),
-        r"^bad: result\.json is damaged \(it has no checksum\): set aside$",
+        r"^bad: result\.json cannot be used \(status=missing must be a text\): set aside$",
     ),
     "another accuracy": (
         lambda run: (run / "result.json").write_text(
@@ -103,27 +108,31 @@ DAMAGE = {
             .read_text()
             .replace('"test_accuracy": 0.9', '"test_accuracy": 0.8')
         ),
-        r"^bad: result\.json is damaged \(its checksum is of other content\): set aside$",
+        r"^bad: result\.json cannot be used \(it is damaged: its checksum is .*\): set aside$",
     ),
     "accuracy in per cent": (
         lambda run: edit_json(run / "result.json", test_accuracy=97.2),
-        r"^bad: result\.json is damaged \(test_accuracy=97\.2 must be from 0 to 1\): set aside$",
+        r"^bad: result\.json cannot be used \(test_accuracy=97\.2 must be from .*\): set aside$",
     ),
-    "missing accuracy": (
-        lambda run: edit_json(run / "result.json", test_accuracy=None),
-        r"^bad: result\.json is damaged \(test_accuracy=None of a completed run\): set aside$",
+    "wrong type": (
+        lambda run: edit_json(run / "result.json", steps="many"),
+        r"^bad: result\.json cannot be used \(steps=many must be a number\): set aside$",
     ),
-    "no config": (
-        lambda run: shutil.rmtree(run / ".hydra"),
-        r"^bad: has no \.hydra/config\.yaml, so what it ran is unknown: set aside$",
+    "nested too deeply": (
+        lambda run: (run / "result.json").write_text("[" * 100_000),
+        r"^bad: result\.json cannot be used \(it is nested too deeply\): set aside$",
+    ),
+    "pipe": (
+        lambda run: made_a_pipe(run / "result.json"),
+        r"^bad: result\.json cannot be used \(is not a regular file\): set aside$",
+    ),
+    "aliases in the config": (
+        lambda run: (run / ".hydra" / "config.yaml").write_text("a: &a [x]\nb: *a\n"),
+        r"^bad: \.hydra/config\.yaml cannot be used \(holds anchors and aliases.*\): set aside$",
     ),
     "damaged config": (
         lambda run: (run / ".hydra" / "config.yaml").write_text("a: [1,\nb: {"),
-        r"^bad: \.hydra/config\.yaml is damaged \(.*\): set aside$",
-    ),
-    "foreign config": (
-        lambda run: (run / ".hydra" / "config.yaml").write_text("db: mysql"),
-        r"^bad: is no lrbench run \(its config has no model, dataset, .*\): set aside$",
+        r"^bad: \.hydra/config\.yaml cannot be used \(.*\): set aside$",
     ),
     "changed config": (
         lambda run: (run / ".hydra" / "config.yaml").write_text(
@@ -133,7 +142,7 @@ DAMAGE = {
     ),
     "binary config": (
         lambda run: (run / ".hydra" / "config.yaml").write_bytes(b"\xff\xfe\x00"),
-        r"^bad: \.hydra/config\.yaml is damaged \(.*\): set aside$",
+        r"^bad: \.hydra/config\.yaml cannot be used \(.*\): set aside$",
     ),
 }
 
@@ -151,20 +160,16 @@ def test_a_damaged_run_is_named_and_the_rest_goes_on(tmp_path: Path, kind: str) 
 
 HISTORY_DAMAGE = {
     "cut within a line": (lambda text: text[:-7], "is cut off in the middle of a line"),
-    "cut between lines": (
-        lambda text: "\n".join(text.split("\n")[:-6]) + "\n",
-        "ends at update 75 of 100",
-    ),
     "empty": (lambda text: "", "is empty"),  # noqa: ARG005
     "not a number": (lambda text: text.replace("2.1", "2x1"), "is damaged ("),
-    "another file": (lambda text: "a,b\n1,2\n", "has no column step, epoch"),  # noqa: ARG005
+    "another file": (lambda text: "a,b\n1,2\n", "has no column step"),  # noqa: ARG005
     "steps in disorder": (
         lambda text: text.replace("\n50,", "\n20,"),
         "is damaged (its steps do not increase)",
     ),
     "accuracy above 1": (
-        lambda text: text.replace(",0.9,2.000", ",7.1,2.000"),
-        "is damaged (an accuracy outside 0 to 1)",
+        lambda text: text.replace(",0.9,", ",7.1,"),
+        "is damaged (accuracy outside its range)",
     ),
 }
 
@@ -207,10 +212,19 @@ def test_files_that_are_not_what_the_run_wrote_are_named(tmp_path: Path) -> None
     ]
 
 
-def test_a_missing_history(tmp_path: Path) -> None:
-    (write_run(tmp_path / "run") / "history.csv").unlink()
-    found = read([tmp_path])
-    assert problems(found) == ["run: history.csv is missing: its curves are left out"]
+def test_what_is_not_recorded_is_unknown_and_no_damage(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "history.csv").unlink()
+    write_run(tmp_path / "short", seed=1)
+    text = (tmp_path / "short" / "history.csv").read_text()
+    (tmp_path / "short" / "history.csv").write_text("\n".join(text.split("\n")[:-6]) + "\n")
+    assert problems(read([tmp_path])) == []
+    (group,), _ = groups_of(tmp_path)
+    assert notes_of(group) == ["short: its history.csv ends at update 75 of 100"]
+    assert group.unknown == (
+        "1 of 2 runs without history.csv: there are no curves, targets and phases of them.",
+    )
+    assert group.paired
 
 
 def test_unfinished_runs_say_why(tmp_path: Path) -> None:
@@ -293,10 +307,15 @@ def test_strategies_at_different_lrs_are_not_compared_unless_told_so(tmp_path: P
     ]
     assert notes[1] == (
         "alone in its group, so compared with nothing: cosine (lr=0.1); plateau (lr=0.2); where "
-        "such a key is meant to be part of the strategy, say so: --vary optimizer.lr"
+        "such a key is meant to be part of the strategy, say so: vary=optimizer.lr (or ignore=KEY "
+        "where it does not matter)"
     )
     (group,), notes = groups_of(tmp_path, "optimizer.lr")
-    assert (group.strategies, group.lr_sweep, notes) == (["cosine", "plateau"], False, [])
+    assert (group.strategies, group.lr_sweep, notes) == (
+        ["cosine (lr=0.1)", "plateau (lr=0.2)"],
+        False,
+        [],
+    )
 
 
 def test_a_swept_lr_is_one_group(tmp_path: Path) -> None:
@@ -360,15 +379,81 @@ def test_different_precisions_are_named(tmp_path: Path) -> None:
     ]
 
 
-def test_chance_is_one_over_the_classes(tmp_path: Path) -> None:
+def test_where_a_run_lay_is_not_what_it_was(tmp_path: Path) -> None:
+    places: tuple[dict[str, Any], ...] = (
+        {"trainer.device": "cpu"},
+        {"dataset.root": "/data"},
+        {"trainer.num_threads": 2},
+    )
+    for seed, changes in enumerate(places):
+        write_run(tmp_path / str(seed), seed=seed, changes=changes)
+    (group,), notes = groups_of(tmp_path)
+    assert (len(group.members), notes) == (3, [])
+
+
+def test_a_key_can_be_ignored(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path / str(seed), seed=seed, changes={"trainer.batch_size": 32 + seed})
+    runs = read([tmp_path]).runs
+    assert len(split(runs)[0]) == 2
+    for key in ("trainer.batch_size", "trainer"):
+        assert len(split(runs, ignore=(key,))[0]) == 1
+
+
+def test_runs_on_other_data_are_never_paired_silently(tmp_path: Path) -> None:
+    data = {"digest": "d2", "steps_per_epoch": 33}
     write_run(tmp_path / "a")
+    write_run(tmp_path / "b", scheduler="plateau", result={"data": data})
+    groups, notes = groups_of(tmp_path)
+    assert sorted(group.label for group in groups) == [
+        "digest=d1, steps_per_epoch=10",
+        "digest=d2, steps_per_epoch=33",
+    ]
+    assert notes[0].startswith("runs that differ in data.digest, data.steps_per_epoch are not")
+    write_run(tmp_path / "c", scheduler="onecycle", result={"data": {}})
+    groups, _ = groups_of(tmp_path)
+    assert len(groups) == 3  # unknown data are not known to be either
+    (tmp_path / "b" / "result.json").unlink()
     (group,), _ = groups_of(tmp_path)
-    assert chance_accuracy(group.members) == (0.1, "10 classes")
-    for path in tmp_path.rglob("result.json"):
-        edit_json(path, measures={})
-    (group,), _ = groups_of(tmp_path)
-    # the first training loss is 2.19 here: exp(2.19) = 8.9 classes
-    assert chance_accuracy(group.members) == (1 / 9, "from the first training loss")
-    (tmp_path / "a" / "history.csv").unlink()
-    (group,), _ = groups_of(tmp_path)
-    assert chance_accuracy(group.members) == (0.0, "unknown, taken as 0")
+    assert group.unknown == (
+        "1 of 2 runs without data digest: whether all runs saw the same data cannot be known.",
+    )
+
+
+def test_another_batch_size_explains_other_data(tmp_path: Path) -> None:
+    for size in (32, 128):
+        data = {"digest": "d1", "steps_per_epoch": 640 // size}
+        for seed in (0, 1):
+            write_run(
+                tmp_path / f"{size}-{seed}",
+                seed=seed,
+                changes={"trainer.batch_size": size},
+                result={"data": data, "steps": 6400 // size},
+            )
+    (group,), notes = groups_of(tmp_path, "trainer.batch_size")
+    assert group.strategies == ["cosine (batch_size=128)", "cosine (batch_size=32)"]
+    assert (notes, group.axis) == ([], "epoch")
+    assert "runs take 50 and 200 updates: curves, targets and phases are in epochs" in notes_of(
+        group
+    )
+
+
+def test_varied_keys_are_in_every_strategys_name(tmp_path: Path) -> None:
+    sgd = {"optimizer._target_": "lrbench.optimizer.Optimizer"}
+    adam = {"optimizer._target_": "lrbench.optimizer.Other"}
+    write_run(tmp_path / "a", changes=sgd)
+    for name in ("cosine", "onecycle"):
+        choices = {"optimizer": "schedulefree_sgd"}
+        write_run(tmp_path / name, scheduler=name, changes=adam, choices=choices)
+    (group,), _ = groups_of(tmp_path, "optimizer")
+    assert group.strategies == [
+        "cosine (optimizer=schedulefree_sgd)",
+        "cosine (optimizer=sgd)",
+        "onecycle (optimizer=schedulefree_sgd)",
+    ]
+
+
+def test_strangers_text_is_cleaned_at_the_door(tmp_path: Path) -> None:
+    write_run(tmp_path / "a\x1b]0;x\n", scheduler="co\x1b[31msine\nx")
+    (run,) = read([tmp_path]).runs
+    assert (run.name, run.strategy) == ("a�]0;x ", "co�[31msine x")

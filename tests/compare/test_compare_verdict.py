@@ -1,6 +1,7 @@
 """Planted truths: the numbers and the words that they must lead to."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,23 @@ from lrbench.compare.find import find
 from lrbench.compare.groups import split
 from lrbench.compare.read import read
 from lrbench.compare.settings import Settings
-from lrbench.compare.verdict import Verdict, p_value, points, verdict
+from lrbench.compare.statistics import p_value
+from lrbench.compare.verdict import Verdict, verdict
+from lrbench.task.classification import measures
 
 
 def analysed(folder: Path, **settings: Any) -> Analysis:
     checked = Settings(**settings)
-    (group,), _ = split(read(find([folder])).runs, checked.vary)
+    (group,), _ = split(read(find([folder])).runs, checked.vary, metric=checked.metric)
     return analyse(group, checked)
+
+
+def points(difference: float) -> str:
+    return measures(10)[0].number(difference)
+
+
+def marks(analysis: Analysis) -> list[str]:
+    return [standing.mark for standing in analysis.standings]
 
 
 def told(folder: Path, **settings: Any) -> Verdict:
@@ -38,22 +49,22 @@ def test_a_real_difference_is_found(tmp_path: Path) -> None:
     better = base + 0.0042 + noise(10, 2, sd=0.003)
     write_sweep(tmp_path, {"cosine": base.tolist(), "onecycle": better.tolist()})
     analysis = analysed(tmp_path)
-    (pair,) = analysis.pairs.to_dict("records")
-    assert (pair["a"], pair["b"], pair["num_pairs"]) == ("onecycle", "cosine", 10)
-    assert pair["difference"] == pytest.approx(0.0042)
-    assert pair["difference_sd"] == pytest.approx(0.003, rel=1e-3)
+    (pair,) = analysis.pairs
+    assert (pair.a, pair.b, pair.test.num) == ("onecycle", "cosine", 10)
+    assert pair.test.mean == pytest.approx(0.0042, abs=1e-6)  # scores have six decimals
+    assert pair.test.sd == pytest.approx(0.003, rel=1e-3)
     words = verdict(analysis)
-    low, high = points(pair["difference_low"]), points(pair["difference_high"])
+    low, high = points(pair.test.low), points(pair.test.high)
     assert words.pairs == (
         f"onecycle beats cosine by 0.42 points (95 % interval {low} to {high}, 10 paired seeds, "
-        f"Holm p = {p_value(pair['holm_p'])})",
+        f"Holm p = {p_value(pair.test.holm_p)})",
     )
-    assert pair["holm_p"] < 0.01
-    assert 0.1 < 100 * pair["difference_low"] < 0.3
+    assert pair.test.holm_p < 0.01
+    assert 0.1 < 100 * pair.test.low < 0.3
     assert words.headline == (
         "onecycle has the highest mean test accuracy, 90.42 %; it beats cosine."
     )
-    assert analysis.summary["mark"].tolist() == ["best", "worse"]
+    assert marks(analysis) == ["best", "worse"]
 
 
 def test_no_difference_is_not_found_and_the_seeds_needed_are_told(tmp_path: Path) -> None:
@@ -80,8 +91,8 @@ def test_equivalence_is_found(tmp_path: Path) -> None:
         "onecycle and cosine are equivalent within ± 0.2 points (difference 0.02, 90 % interval "
         "−0.04 to 0.08, 10 paired seeds, Holm equivalence p = 0.0001)",
     )
-    assert analysed(tmp_path).summary["mark"].tolist() == ["best", "equivalent"]
-    assert analysed(tmp_path, margin=0.0005).summary["mark"].tolist()[1] == "not distinguishable"
+    assert marks(analysed(tmp_path)) == ["best", "equivalent"]
+    assert marks(analysed(tmp_path, margin=0.05))[1] == "not distinguishable"
 
 
 def test_a_sure_but_negligible_difference_is_called_both(tmp_path: Path) -> None:
@@ -91,7 +102,7 @@ def test_a_sure_but_negligible_difference_is_called_both(tmp_path: Path) -> None
     (sentence,) = told(tmp_path).pairs
     assert sentence.startswith("onecycle beats cosine by 0.10 points (95 % interval 0.0")
     assert sentence.endswith(", yet the two are equivalent within ± 0.2 points")
-    assert analysed(tmp_path).summary["mark"].tolist() == ["best", "equivalent"]
+    assert marks(analysed(tmp_path)) == ["best", "equivalent"]
 
 
 def test_five_seeds_cannot_be_significant_and_the_text_says_so(tmp_path: Path) -> None:
@@ -115,7 +126,7 @@ def test_five_seeds_cannot_be_significant_and_the_text_says_so(tmp_path: Path) -
         "at 0.05; from 7 seeds on it can."
     ) in words.remarks
     assert words.headline.endswith("; ahead of cosine, plateau (too few seeds to be sure).")
-    assert analysed(tmp_path).summary["mark"].tolist()[1:] == ["behind, too few seeds"] * 2
+    assert marks(analysed(tmp_path))[1:] == ["behind, too few seeds"] * 2
 
 
 def test_three_seeds_are_exploratory(tmp_path: Path) -> None:
@@ -141,11 +152,17 @@ def test_one_seed_has_no_interval_and_no_test(tmp_path: Path) -> None:
         "Exploratory: onecycle has the highest mean test accuracy, 90.00 %; not distinguishable "
         "from it: cosine. One seed shows no difference between strategies."
     )
-    for column in ("completed_score_low", "sd_score", "test_loss_low"):
-        assert analysis.summary[column].isna().all()
-    (pair,) = analysis.pairs.to_dict("records")
-    for column in ("difference_low", "p", "holm_p", "equivalence_p", "correlation"):
-        assert math.isnan(pair[column])
+    for standing in analysis.standings:
+        for value in (
+            standing.completed_score.low,
+            standing.sd_score,
+            standing.means["test_loss"].low,
+        ):
+            assert math.isnan(value)
+    (pair,) = analysis.pairs
+    test = pair.test
+    for value in (test.low, test.p, test.holm_p, test.equivalence_p, pair.correlation):
+        assert math.isnan(value)
     assert all("±" not in cell for row in tables.results(analysis).rows for cell in row)
 
 
@@ -173,16 +190,16 @@ def test_identical_accuracies(tmp_path: Path) -> None:
     assert verdict(analysis).pairs == (
         "cosine and plateau have the same accuracy on all 5 paired seeds",
     )
-    assert analysis.summary["mark"].tolist() == ["best", "identical"]
-    (pair,) = analysis.pairs.to_dict("records")
-    assert (pair["p"], pair["difference"], pair["probability"]) == (1.0, 0.0, 0.5)
-    assert pair["correlation"] == pytest.approx(1)
+    assert marks(analysis) == ["best", "identical"]
+    (pair,) = analysis.pairs
+    assert (pair.test.p, pair.test.mean, pair.probability) == (1.0, 0.0, 0.5)
+    assert pair.correlation == pytest.approx(1)
 
 
 def test_only_common_seeds_are_paired(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"cosine": [0.8, 0.8, 0.8, 0.2], "onecycle": [0.9, 0.9, 0.9]})
-    (pair,) = analysed(tmp_path).pairs.to_dict("records")
-    assert (pair["num_pairs"], pair["difference"]) == (3, pytest.approx(0.1))
+    (pair,) = analysed(tmp_path).pairs
+    assert (pair.test.num, pair.test.mean) == (3, pytest.approx(0.1))
 
 
 def test_divergences_count(tmp_path: Path) -> None:
@@ -190,16 +207,16 @@ def test_divergences_count(tmp_path: Path) -> None:
     good = (base - 0.01).tolist()
     write_sweep(tmp_path, {"cosine": good, "onecycle": [*base.tolist()[:6], None, None]})
     analysis = analysed(tmp_path)
-    first, second = analysis.summary.to_dict("records")
-    assert (first["strategy"], first["num_diverged"]) == ("cosine", 0)
-    assert (second["num_runs"], second["num_completed"], second["num_diverged"]) == (8, 6, 2)
-    assert second["completed_score"] == pytest.approx(np.mean(base[:6]))
-    assert second["mean_score"] == pytest.approx((base[:6].sum() + 0.2) / 8)
-    assert second["worst_score"] == pytest.approx(0.1)
-    (pair,) = analysis.pairs.to_dict("records")
+    first, second = analysis.standings
+    assert (first.strategy, first.num_diverged) == ("cosine", 0)
+    assert (second.num_runs, second.num_completed, second.num_diverged) == (8, 6, 2)
+    assert second.completed_score.value == pytest.approx(np.mean(base[:6]))
+    assert second.mean_score == pytest.approx((base[:6].sum() + 0.2) / 8)
+    assert second.worst_score == pytest.approx(0.1)
+    (pair,) = analysis.pairs
     # cosine loses on six seeds and wins on the two on which onecycle diverged
-    assert (pair["a"], pair["probability"]) == ("cosine", 2 / 8)
-    assert pair["difference"] == pytest.approx(np.mean([*[-0.01] * 6, *(base[6:] - 0.11)]))
+    assert (pair.a, pair.probability) == ("cosine", 2 / 8)
+    assert pair.test.mean == pytest.approx(np.mean([*[-0.01] * 6, *(base[6:] - 0.11)]))
     words = verdict(analysis)
     assert words.pairs[0].endswith("; onecycle diverged on 2 of 8, counted as chance (10.00 %)")
     assert any(remark.startswith("Diverged: onecycle 2 of 8.") for remark in words.remarks)
@@ -209,8 +226,8 @@ def test_divergences_count(tmp_path: Path) -> None:
 
 def test_a_completed_run_at_chance_still_beats_a_diverged_one(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"cosine": [0.1, 0.05, None], "onecycle": [None, None, None]})
-    (pair,) = analysed(tmp_path).pairs.to_dict("records")
-    wins = {"cosine": pair["probability"], "onecycle": 1 - pair["probability"]}[pair["a"]]
+    (pair,) = analysed(tmp_path).pairs
+    wins = {"cosine": pair.probability, "onecycle": 1 - pair.probability}[pair.a]
     assert wins == pytest.approx(2.5 / 3)
 
 
@@ -227,10 +244,10 @@ def test_holm_counts_the_pairs_that_were_tested(tmp_path: Path) -> None:
     base = 0.9 + noise(10, 1)
     better = base + 0.01 + noise(10, 2)
     write_sweep(tmp_path, {"cosine": base.tolist(), "onecycle": better.tolist(), "plateau": [0.5]})
-    pairs = analysed(tmp_path).pairs.set_index(["a", "b"])
-    tested = pairs.loc[("onecycle", "cosine")]
-    assert tested["num_tests"] == 1  # those with plateau have one seed
-    assert tested["holm_p"] == tested["p"] == pytest.approx(2 / 1024)
+    pairs = {(pair.a, pair.b): pair.test for pair in analysed(tmp_path).pairs}
+    tested = pairs["onecycle", "cosine"]
+    assert tested.num_tests == 1  # those with plateau have one seed
+    assert tested.holm_p == tested.p == pytest.approx(2 / 1024)
 
 
 def test_targets_and_censoring(tmp_path: Path) -> None:
@@ -238,11 +255,11 @@ def test_targets_and_censoring(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"cosine": [0.9, 0.9, 0.9], "onecycle": [0.9, 0.5, 0.5]})
     analysis = analysed(tmp_path, targets=("50%", "0.7"))
     assert analysis.targets == {"50%": pytest.approx(0.5), "0.7": 0.7}
-    rows = analysis.summary.set_index("strategy")
-    assert rows.loc["cosine", "steps_to_50%"] == 50  # 0.1 + 0.8 * 50 / 100
-    assert rows.loc["cosine", "steps_to_0.7"] == 80
-    assert rows.loc["onecycle", "steps_to_0.7"] == math.inf  # reached by one of three
-    assert rows.loc["onecycle", "reached_0.7"] == 1
+    of = {standing.strategy: standing.targets for standing in analysis.standings}
+    assert of["cosine"]["50%"].at == 50  # 0.1 + 0.8 * 50 / 100
+    assert of["cosine"]["0.7"].at == 80
+    assert of["onecycle"]["0.7"].at == math.inf  # reached by one of three
+    assert of["onecycle"]["0.7"].reached == 1
     row = dict(zip(tables.results(analysis).headers, tables.results(analysis).rows[1], strict=True))
     assert row["updates to 0.7"] == "not reached (1 of 3)"
     assert row["updates to 50%"] == "100"
@@ -251,22 +268,25 @@ def test_targets_and_censoring(tmp_path: Path) -> None:
 def test_a_target_reached_before_diverging_is_reached(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"cosine": [None, 0.9]})
     runs = analysed(tmp_path, targets=("0.4", "0.6")).runs
-    assert runs["steps_to_0.4"].tolist() == [40, 40]
-    assert runs["steps_to_0.6"].tolist() == [math.inf, 70]
+    assert runs["to_0.4"].tolist() == [40, 40]
+    assert runs["to_0.6"].tolist() == [math.inf, 70]
 
 
 def test_phases_and_the_reference(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"cosine": [0.9, 0.8], "constant": [0.5, 0.6]})
     analysis = analysed(tmp_path)
-    rows = analysis.summary.set_index("strategy")
+    of = {standing.strategy: standing for standing in analysis.standings}
     # a straight line from 0.1: a fifth of the way
-    assert rows.loc["cosine", "late_gain"] == pytest.approx(0.2 * 0.75, abs=1e-6)
+    assert of["cosine"].phases["late_gain"].value == pytest.approx(0.2 * 0.75, abs=1e-6)
     over = [0.2 * (0.9 - 0.5), 0.2 * (0.8 - 0.6)]
-    assert rows.loc["cosine", "late_gain_over_constant"] == pytest.approx(np.mean(over), abs=1e-6)
-    assert rows.loc["constant", "late_gain_over_constant"] == 0
-    assert tables.phases(analysis).headers[-1] == "late gain over constant"
+    gain = of["cosine"].late_gain_over_constant
+    assert gain.value == pytest.approx(np.mean(over), abs=1e-6)
+    assert of["constant"].late_gain_over_constant.value == 0
+    table = tables.phases(analysis)
+    assert table is not None
+    assert table.headers[-1] == "late gain over constant"
     # loss 2.3 - 2 s on the line: from 10 to 33.3 its mean is 2.3 - 2 * 0.21667
-    assert rows.loc["cosine", "early_loss"] == pytest.approx(2.3 - 2 * 0.65 / 3, abs=1e-6)
+    assert of["cosine"].phases["early_loss"].value == pytest.approx(2.3 - 2 * 0.65 / 3, abs=1e-6)
 
 
 def lr_sweep(folder: Path) -> None:
@@ -295,17 +315,13 @@ def lr_sweep(folder: Path) -> None:
 def test_the_peak_lr_is_chosen_on_validation(tmp_path: Path) -> None:
     lr_sweep(tmp_path)
     analysis = analysed(tmp_path)
-    assert dict(zip(analysis.summary["strategy"], analysis.summary["lr"], strict=True)) == {
-        "cosine": 0.2,
-        "onecycle": 0.4,
-    }
+    assert {s.strategy: s.lr for s in analysis.standings} == {"cosine": 0.2, "onecycle": 0.4}
     assert len(analysis.runs) == 12
     assert len(analysis.chosen) == 4
-    assert analysis.sensitivity is not None
-    table = analysis.sensitivity.set_index(["strategy", "lr"])
-    assert table.loc[("cosine", 0.4), "score"] == pytest.approx((0.85 + 0.1) / 2)
-    assert table.loc[("cosine", 0.4), "num_diverged"] == 1
-    assert table["edge"].sum() == 1
+    table = {(row.strategy, row.lr): row for row in analysis.sensitivity}
+    assert table["cosine", 0.4].score == pytest.approx((0.85 + 0.1) / 2)
+    assert table["cosine", 0.4].num_diverged == 1
+    assert sum(row.edge for row in analysis.sensitivity) == 1
     words = verdict(analysis)
     assert any("(cosine 0.2, onecycle 0.4), on the very seeds" in r for r in words.remarks)
     assert any("so maybe better beyond: onecycle (0.4)." in r for r in words.remarks)
@@ -327,10 +343,12 @@ def test_the_metric_can_be_validation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"metric": "test_acuracy"}, "metric=test_acuracy is not one of test_accuracy, val_"),
-        ({"margin": 0.0}, "margin=0 must lie between 0 and 100 points"),
-        ({"margin": math.nan}, "margin=nan must lie between 0 and 100 points"),
-        ({"chance": 1.0}, "chance=1.0 must lie from 0 to below 1"),
+        ({"metric": "accuracy"}, "accuracy is no measure of a split: write test_loss, val_acc"),
+        ({"metric": "train_loss"}, "metric=train_loss must be of test, val, best_val"),
+        ({"margin": 0.0}, "margin=0.0 must be above 0: a number in the measure's unit such as"),
+        ({"margin": math.nan}, "margin=nan must be above 0"),
+        ({"margin": "-1 %"}, "margin=-1 % must be above 0"),
+        ({"chance": math.inf}, "chance=inf must be a finite number"),
         ({"seed": -1}, "seed=-1 must be a whole number from 0"),
         ({"targets": ()}, "targets is empty"),
         ({"targets": ("150%",)}, "target 150% must be a share of the way such as 90% or"),
@@ -343,15 +361,19 @@ def test_settings_without_meaning_are_refused(settings: dict[str, Any], message:
 
 
 def test_planted_nulls_are_rarely_called_differences(tmp_path: Path) -> None:
-    """Four equal strategies, 10 seeds, 60 studies: at most 5 % of them may claim a difference."""
+    """Four equal strategies, 10 seeds, 40 studies: at most 5 % of them may claim a difference."""
     write_sweep(tmp_path, {name: [0.9] * 10 for name in ("cosine", "onecycle", "plateau", "rex")})
     (group,), _ = split(read(find([tmp_path])).runs)
     false = 0
-    for study in range(60):
+    for study in range(40):
         generator = np.random.default_rng(study)
         seeds = generator.normal(0.9, 0.005, 10)  # what the strategies share
+        members = []
         for member in group.members:
-            accuracy = seeds[member.run.seed] + generator.normal(0, 0.005)
-            member.run.result["test_accuracy"] = accuracy  # type: ignore[index]
-        false += any("beats" in f for f in analyse(group, Settings()).pairs["finding"])
-    assert false <= 6  # 3 expected at most; more than 6 has probability below 4 %
+            run = member.run
+            accuracy = seeds[run.seed] + generator.normal(0, 0.005)
+            result = replace(run.result, values={**run.result.values, "test_accuracy": accuracy})
+            members.append(replace(member, run=replace(run, result=result, history=None)))
+        analysis = analyse(replace(group, members=tuple(members)), Settings())
+        false += any(pair.finding.startswith("beats") for pair in analysis.pairs)
+    assert false <= 5  # 2 expected at most; more than 5 has probability below 2 %

@@ -20,8 +20,9 @@ import yaml
 sys.path.append(str(Path(__file__).parents[1] / "compare"))
 from comparison_runs import config_of, write_run
 
-from lrbench.compare.read import COLUMNS, Run
+from lrbench.compare.read import FinishedRun
 from lrbench.config import CONF, build, flatten
+from lrbench.files.result import history_columns, parse_result
 from lrbench.study import Study, guide
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
 from lrbench.study.runs import fresh
@@ -90,7 +91,7 @@ def history_of(truth: Truth, lr: float) -> pd.DataFrame:
     for cut in truth.cuts:
         factors[steps > cut] /= 10
         accuracies[steps > cut] += truth.gain_at_cut
-    columns = dict.fromkeys(COLUMNS, np.full(len(steps), 0.5))
+    columns = dict.fromkeys(history_columns(measures(10)), np.full(len(steps), 0.5))
     columns |= {
         "step": steps,
         "lr": np.float32(lr) * factors.astype(np.float32),
@@ -124,6 +125,9 @@ def result_of(point: Point, truth: Truth) -> dict[str, Any]:
         "measures": {m.name: m.as_json() for m in measures(10)},
         "num_parameters": SIZES.get(model, 1),
         "environment": {"lrbench": "0.1.0", "device": "cpu"},
+        "paired": True,
+        "unit": "images",
+        "data": {"digest": "d1", "test": 1000},
     }
 
 
@@ -146,19 +150,16 @@ def changes_of(point: Point) -> dict[str, Any]:
     return changes
 
 
-def run_of(point: Point, world: World, folder: Path) -> Run:
+def run_of(point: Point, world: World, folder: Path) -> FinishedRun:
     """The run of `point`, as it would be read back from its folder."""
     truth = world(point, keys(point))
     lr = float(keys(point)["optimizer.lr"])
-    return Run(
+    return FinishedRun(
         path=point.folder,
         name=point.folder.relative_to(folder).as_posix(),
-        status="diverged" if truth.diverged else "completed",
-        scheduler=point.strategy,
-        seed=point.seed,
         config=flatten(config_of(point.strategy, point.seed, changes_of(point))),
         choices={"model": keys(point).get("model", "resnet8"), "dataset": "digits"},
-        result=result_of(point, truth),
+        result=parse_result(result_of(point, truth)),
         history=history_of(truth, lr),
     )
 
@@ -268,7 +269,7 @@ def _trial(world: World, setting: Setting, points: list[Point]) -> Trial:
 
 def runs_of(
     outcome: StudyOutcome, world: World, claims: Iterable[Any] = guide.CLAIMS
-) -> dict[Path, Run]:
+) -> dict[Path, FinishedRun]:
     """The runs of the stages on the final seeds, and those that the guide's `claims` ask for."""
     points = [point for stage in outcome.stages for point in fresh(stage)]
     runs = {point.folder: run_of(point, world, outcome.folder) for point in points}

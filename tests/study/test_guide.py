@@ -410,7 +410,7 @@ def test_tests_are_corrected_together() -> None:
     alone = claim_tests.tested({"a": rising}, 0.002)["a"]
     assert alone.p == pytest.approx(2 / 256)
     both = claim_tests.tested({"a": rising, "b": rising, "none": np.array([])}, 0.002)
-    assert both["a"].p == pytest.approx(4 / 256)
-    assert (both["a"].num_tests, both["none"].num_seeds) == (2, 0)
+    assert both["a"].holm_p == pytest.approx(4 / 256)
+    assert (both["a"].num_tests, both["none"].num) == (2, 0)
     assert both["a"].above
     assert not both["none"].above

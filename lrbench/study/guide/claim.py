@@ -8,19 +8,19 @@ evidence of the opposite, or of no effect worth the name (equivalence within a m
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lrbench.compare import statistics
-from lrbench.compare.read import Run
-from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS
+from lrbench.compare.read import FinishedRun
+from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import Table
-from lrbench.compare.verdict import MANY_SEEDS, p_value, points, span
+from lrbench.compare.verdict import MANY_SEEDS
+from lrbench.study.accuracy import points, span
 from lrbench.study.records import Point
 from lrbench.study.runs import Runs
 
@@ -51,87 +51,17 @@ class ClaimVerdict:
     tables: tuple[Table, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Test:
-    """The mean of differences per seed, held against 0.
-
-    Attributes:
-        margin: a mean this close to 0 is no effect worth the name.
-        num_tests: how many tests serve the claim, for Holm's correction.
-        equivalence_p: of a mean within the margin, Holm-corrected like `p`.
-    """
-
-    __test__ = False  # not pytest's
-
-    num_seeds: int
-    mean: float
-    low: float
-    high: float
-    sd: float
-    margin: float
-    num_tests: int
-    p: float
-    equivalence_p: float
-
-    @property
-    def above(self) -> bool:
-        """Whether the mean is above 0 for sure."""
-        enough = self.num_seeds >= ENOUGH_SEEDS
-        return enough and self.p < ALPHA and self.low > 0
-
-    @property
-    def below(self) -> bool:
-        """Whether the mean is below 0 for sure."""
-        enough = self.num_seeds >= ENOUGH_SEEDS
-        return enough and self.p < ALPHA and self.high < 0
-
-    @property
-    def negligible(self) -> bool:
-        """Whether the mean lies within the margin for sure."""
-        return self.num_seeds >= ENOUGH_SEEDS and self.equivalence_p < ALPHA
-
-    @property
-    def fewest_seeds(self) -> int:
-        """Seeds from which any effect can be sure at all."""
-        return max(ENOUGH_SEEDS, statistics.fewest_pairs(self.num_tests))
-
-    @property
-    def seeds_needed(self) -> int:
-        """Seeds that would probably show a mean as large as the margin; see `MANY_SEEDS`."""
-        resolving = statistics.seeds_to_resolve(self.sd, self.margin, self.num_tests)
-        return max(self.fewest_seeds, resolving)
-
-
-def tested(differences: Mapping[str, Array], margin: float) -> dict[str, Test]:
+def tested(differences: Mapping[str, Array], margin: float) -> dict[str, MeanTest]:
     """A test of each of `differences` (one number per seed), corrected for their number."""
-    found: dict[str, Test] = {}
-    for number, (name, values) in enumerate(differences.items()):
-        d = np.round(np.asarray(values, dtype=float), 6)  # without float32's noise ties are ties
-        rng = np.random.default_rng([0, number])
-        low, high, _ = statistics.difference_interval(d, rng)
-        found[name] = Test(
-            num_seeds=len(d),
-            mean=float(d.mean()) if len(d) else math.nan,
-            low=low,
-            high=high,
-            sd=float(d.std(ddof=1)) if len(d) > 1 else math.nan,
-            margin=margin,
-            num_tests=1,
-            p=statistics.permutation_p(d, rng) if len(d) > 1 else math.nan,
-            equivalence_p=statistics.equivalence_p(d, margin),
-        )
-    holm = statistics.holm([test.p for test in found.values()])
-    equivalence = statistics.holm([test.equivalence_p for test in found.values()])
-    tested = int((~np.isnan(holm)).sum())
-    return {
-        name: replace(
-            test, num_tests=max(1, tested), p=float(holm[i]), equivalence_p=float(equivalence[i])
-        )
-        for i, (name, test) in enumerate(found.items())
-    }
+    tests = [
+        # Without float32's noise ties are ties.
+        statistics.paired_test(np.round(values, 6), margin, np.random.default_rng([0, number]))
+        for number, values in enumerate(differences.values())
+    ]
+    return dict(zip(differences, statistics.corrected(tests), strict=True))
 
 
-def finding(found: Mapping[str, Test]) -> str:
+def finding(found: Mapping[str, MeanTest]) -> str:
     """Of a claim that says "more than each of these": supported only if every test says so."""
     if all(test.above for test in found.values()):
         return SUPPORTED
@@ -149,7 +79,7 @@ class Words:
     negligible: str
     open: str
 
-    def of(self, test: Test) -> str:
+    def of(self, test: MeanTest) -> str:
         if test.above:
             return self.above
         if test.below:
@@ -157,15 +87,15 @@ class Words:
         return self.negligible if test.negligible else self.open
 
 
-def told(found: Mapping[str, Test], words: Words) -> str:
+def told(found: Mapping[str, MeanTest], words: Words) -> str:
     """``more than constant (0.40, 95 % interval 0.21 to 0.63, Holm p = 0.02) and step (...)``."""
     kinds: dict[str, list[str]] = {}
     for name, test in found.items():
         numbers = (
             f"{points(test.mean)}, 95 % interval {span(test.low, test.high)}, "
-            f"Holm p = {p_value(test.p)}"
-            if test.num_seeds > 1
-            else f"seeds in common: {test.num_seeds}"
+            f"Holm p = {p_value(test.holm_p)}"
+            if test.num > 1
+            else f"seeds in common: {test.num}"
         )
         kinds.setdefault(words.of(test), []).append(f"{name} ({numbers})")
     return "; ".join(f"{kind} {listed(names)}" for kind, names in kinds.items())
@@ -183,7 +113,7 @@ def untold(claim: str, why: str, remedy: str) -> ClaimVerdict:
     )
 
 
-def more_seeds(found: Iterable[Test], key: str, what: str) -> str:
+def more_seeds(found: Iterable[MeanTest], key: str, what: str) -> str:
     """How many seeds the undecided tests of `found` ask for, as a remedy.
 
     Args:
@@ -191,19 +121,19 @@ def more_seeds(found: Iterable[Test], key: str, what: str) -> str:
         what: what that many seeds would resolve, such as ``0.2 points``.
     """
     open_tests = [t for t in found if not (t.above or t.below or t.negligible)]
-    least = min((test.num_seeds for test in open_tests), default=0)
-    fewest = max((test.fewest_seeds for test in open_tests), default=0)
+    least = min((test.num for test in open_tests), default=0)
+    fewest = max((test.fewest for test in open_tests), default=0)
     if least < fewest:
         return f"at least {fewest} seeds ({key}); with {least} no effect, however large, is sure"
     needed = max((test.seeds_needed for test in open_tests), default=0)
-    if needed <= max((test.num_seeds for test in open_tests), default=0):
+    if needed <= max((test.num for test in open_tests), default=0):
         return f"{what} would probably have shown: what is left open is smaller"
     if needed > MANY_SEEDS:
         return f"more than {MANY_SEEDS:,} seeds would be needed to resolve {what}"
     return f"about {needed} seeds ({key}) would resolve {what}"
 
 
-def by_seed(points: Sequence[Point], runs: Runs) -> dict[int, Run]:
+def by_seed(points: Sequence[Point], runs: Runs) -> dict[int, FinishedRun]:
     """The finished runs of `points` by seed."""
     return {point.seed: runs[point.folder] for point in points if point.folder in runs}
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lrbench.compare.measures import Curve, phases
-from lrbench.compare.read import Run
-from lrbench.compare.statistics import t_interval
+from lrbench.compare.evaluations import Evaluations
+from lrbench.compare.read import FinishedRun
+from lrbench.compare.statistics import MeanTest, p_value, t_interval
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.compare.verdict import p_value, points, span
+from lrbench.study.accuracy import ACCURACY, points, span
 from lrbench.study.guide import claim
-from lrbench.study.guide.claim import ClaimVerdict, Test, Words, by_seed, paired
+from lrbench.study.guide.claim import ClaimVerdict, Words, by_seed, paired
 from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
 
@@ -47,12 +47,12 @@ def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
     own = gains[COSINE]["late_gain"]
     differences = {name: paired(own, gains[name]["late_gain"]) for name in references}
     tests = claim.tested(differences, margin)
-    if all(test.num_seeds == 0 for test in tests.values()):
+    if all(test.num == 0 for test in tests.values()):
         return claim.untold(
             CLAIM, "no two runs share a seed and reach the end", "runs that do not diverge"
         )
     finding = claim.finding(tests)
-    least = min(test.num_seeds for test in tests.values())
+    least = min(test.num for test in tests.values())
     remedy = ""
     if finding == claim.CANNOT_TELL:
         size = f"{100 * margin:g} points"
@@ -67,15 +67,18 @@ def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
     )
 
 
-def _gains(runs: Mapping[int, Run]) -> dict[str, dict[int, float]]:
+def _gains(runs: Mapping[int, FinishedRun]) -> dict[str, dict[int, float]]:
     found: dict[str, dict[int, float]] = {key: {} for key in (*KEYS, "final")}
     for seed, run in runs.items():
-        if run.status != "completed" or run.history is None:
+        if not run.completed:
             continue
-        measured = phases(Curve.of(run.history), run.result["steps"])
+        evaluations = Evaluations.of(run.history, ACCURACY)
+        if evaluations is None:
+            continue
+        measured = evaluations.phases(run.result.steps)
         for key in KEYS:
             found[key][seed] = measured[key]
-        found["final"][seed] = run.result["val_accuracy"]
+        found["final"][seed] = run.result.values["val_accuracy"]
     return found
 
 
@@ -97,7 +100,7 @@ def _gain_sentence(own: Mapping[int, float]) -> str:
     )
 
 
-def _table(gains: Mapping[str, Gains], tests: Mapping[str, Test], least: int) -> Table:
+def _table(gains: Mapping[str, Gains], tests: Mapping[str, MeanTest], least: int) -> Table:
     order = [COSINE, *tests, *(name for name in gains if name != COSINE and name not in tests)]
     rows = []
     for name in order:
@@ -112,7 +115,7 @@ def _table(gains: Mapping[str, Gains], tests: Mapping[str, Test], least: int) ->
                 _decimals(_known(gains[name]["late_loss_gain"])),
                 points(_known(gains[name]["final"]).std(ddof=1)) if len(late) > 1 else NOTHING,
                 NOTHING if test is None else f"{points(test.mean)} ({span(test.low, test.high)})",
-                NOTHING if test is None else p_value(test.p),
+                NOTHING if test is None else p_value(test.holm_p),
             )
         )
     headers = (

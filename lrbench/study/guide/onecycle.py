@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from lrbench.compare.read import Run
+from lrbench.compare.read import FinishedRun
 from lrbench.compare.statistics import ENOUGH_SEEDS
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.compare.verdict import percent, points, span
 from lrbench.study import settings
+from lrbench.study.accuracy import percent, points, span
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import ClaimVerdict, Words, by_seed, override, paired
 from lrbench.study.records import Point, Stage, StudyOutcome
@@ -81,9 +81,9 @@ def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
         },
         margin,
     )
-    if all(test.num_seeds == 0 for test in tests.values()):
+    if all(test.num == 0 for test in tests.values()):
         return claim.untold(CLAIM, "no two runs share a seed at a short budget", "runs that finish")
-    least = min(test.num_seeds for test in tests.values())
+    least = min(test.num for test in tests.values())
     finding = claim.finding(tests)
     remedy = ""
     if finding == claim.CANNOT_TELL:
@@ -104,7 +104,7 @@ def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
 
 
 def _scores(outcome: StudyOutcome, stage: Stage, runs: Runs) -> dict[str, dict[int, float]]:
-    """Test accuracy by strategy and seed, a diverged run as guessing."""
+    """MeanTest accuracy by strategy and seed, a diverged run as guessing."""
     tracks = {name: stage.final.get(name, ()) for name in outcome.study.strategies}
     if stage in short(outcome):
         tracks[STILL] = tuple(_still_points(outcome, stage))
@@ -114,8 +114,8 @@ def _scores(outcome: StudyOutcome, stage: Stage, runs: Runs) -> dict[str, dict[i
     }
 
 
-def _score(run: Run, chance: float) -> float:
-    return float(run.result["test_accuracy"]) if run.status == "completed" else chance
+def _score(run: FinishedRun, chance: float) -> float:
+    return float(run.result.values["test_accuracy"]) if run.completed else chance
 
 
 def _words(margin: float) -> Words:
@@ -166,7 +166,7 @@ def _table(
             if name != ONECYCLE and at[ONECYCLE]:
                 (test,) = claim.tested({name: paired(at[ONECYCLE], at[name])}, margin).values()
                 cells = [points(test.mean), span(test.low, test.high)]
-                cells[1] = cells[1] if test.num_seeds > 1 else NOTHING
+                cells[1] = cells[1] if test.num > 1 else NOTHING
             mean = percent(pd.Series(at[name]).mean())
             rows.append((f"{100 * stage.share:g} %: {name}", str(len(at[name])), mean, *cells))
     headers = ("budget: schedule", "seeds", "mean test accuracy", "onecycle − it", "95 % interval")

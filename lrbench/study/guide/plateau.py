@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lrbench.compare.read import Run
+from lrbench.compare.read import FinishedRun
+from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.compare.verdict import p_value, points, span
+from lrbench.study.accuracy import points, span
 from lrbench.study.guide import claim
-from lrbench.study.guide.claim import ClaimVerdict, Test, by_seed, override
+from lrbench.study.guide.claim import ClaimVerdict, by_seed, override
 from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
 
@@ -53,7 +54,7 @@ def points_of(outcome: StudyOutcome, runs: Runs) -> list[Point]:
     return [without for _, _, without in _trials(outcome, runs)]
 
 
-def cuts(run: Run) -> list[ObservedCut]:
+def cuts(run: FinishedRun) -> list[ObservedCut]:
     """The cuts of a finished run, from the lr that its updates used."""
     history = run.history
     if history is None or len(history) < 2:
@@ -72,14 +73,14 @@ def cuts(run: Run) -> list[ObservedCut]:
     return found
 
 
-def _trials(outcome: StudyOutcome, runs: Runs) -> Iterator[tuple[Run, ObservedCut, Point]]:
+def _trials(outcome: StudyOutcome, runs: Runs) -> Iterator[tuple[FinishedRun, ObservedCut, Point]]:
     """(run, cut, the run without that cut) of the cuts that are tried."""
     guide = outcome.study.guide
     assert guide is not None
     num_seeds = 0
     for point in _finals(outcome):
         run = runs.get(point.folder)
-        found = cuts(run) if run is not None and run.status == "completed" else []
+        found = cuts(run) if run is not None and run.completed else []
         if not found or run is None:
             continue
         num_seeds += 1
@@ -147,14 +148,14 @@ def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
     return ClaimVerdict(
         claim=CLAIM,
         finding=finding,
-        num_seeds=test.num_seeds,
+        num_seeds=test.num,
         sentences=(how_often, _gain(test, len(tried), unlike)),
         remedy=remedy,
         tables=(_table(fired, tried, finals),),
     )
 
 
-def _never(finals: Sequence[Run]) -> ClaimVerdict:
+def _never(finals: Sequence[FinishedRun]) -> ClaimVerdict:
     patience = finals[0].config.get("scheduler.patience")
     return ClaimVerdict(
         claim=CLAIM,
@@ -169,7 +170,7 @@ def _never(finals: Sequence[Run]) -> ClaimVerdict:
     )
 
 
-def _same_until(run: Run, other: Run, step: int) -> bool:
+def _same_until(run: FinishedRun, other: FinishedRun, step: int) -> bool:
     """Whether the two are the same run, bit for bit, up to update `step`."""
     assert run.history is not None
     assert other.history is not None
@@ -179,7 +180,7 @@ def _same_until(run: Run, other: Run, step: int) -> bool:
     return len(before) > 0 and np.array_equal(before, also, equal_nan=True)
 
 
-def _try(run: Run, other: Run, cut: ObservedCut, chance: float) -> Tried:
+def _try(run: FinishedRun, other: FinishedRun, cut: ObservedCut, chance: float) -> Tried:
     accuracy, loss = _at(run, cut.until)
     accuracy_without, loss_without = _at(other, cut.until)
     if np.isnan(accuracy_without):  # it diverged on the way
@@ -192,7 +193,7 @@ def _try(run: Run, other: Run, cut: ObservedCut, chance: float) -> Tried:
     )
 
 
-def _at(run: Run, step: int) -> tuple[float, float]:
+def _at(run: FinishedRun, step: int) -> tuple[float, float]:
     """Validation accuracy and loss at the evaluation after `step` updates; NaN: there is none."""
     assert run.history is not None
     rows = run.history[(run.history["step"] == step) & run.history["val_loss"].notna()]
@@ -213,10 +214,10 @@ def _how_often(fired: Mapping[int, Sequence[ObservedCut]]) -> str:
     )
 
 
-def _gain(test: Test, num_tried: int, unlike: int) -> str:
+def _gain(test: MeanTest, num_tried: int, unlike: int) -> str:
     interval = (
-        f"95 % interval {span(test.low, test.high)}, p = {p_value(test.p)}, "
-        if test.num_seeds > 1
+        f"95 % interval {span(test.low, test.high)}, p = {p_value(test.holm_p)}, "
+        if test.num > 1
         else ""
     )
     left_out = (
@@ -227,14 +228,16 @@ def _gain(test: Test, num_tried: int, unlike: int) -> str:
     return (
         f"By the next cut or the run's end a cut has gained {points(test.mean)} points of "
         f"validation accuracy over the same run without it ({interval}"
-        f"{claim.seeds(test.num_seeds)}, {num_tried} cuts tried){left_out}."
+        f"{claim.seeds(test.num)}, {num_tried} cuts tried){left_out}."
     )
 
 
 def _table(
-    fired: Mapping[int, Sequence[ObservedCut]], tried: Sequence[Tried], finals: Sequence[Run]
+    fired: Mapping[int, Sequence[ObservedCut]],
+    tried: Sequence[Tried],
+    finals: Sequence[FinishedRun],
 ) -> Table:
-    lengths = {run.seed: run.result["steps"] for run in finals}
+    lengths = {run.seed: run.result.steps for run in finals}
     rows = []
     for number in range(1, max(len(found) for found in fired.values()) + 1):
         at = [

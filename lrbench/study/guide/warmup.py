@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lrbench.compare.read import Run
+from lrbench.compare.read import FinishedRun
+from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.compare.verdict import p_value, percent, points
 from lrbench.config import duration
 from lrbench.study import settings
+from lrbench.study.accuracy import percent, points
 from lrbench.study.guide import claim
-from lrbench.study.guide.claim import ClaimVerdict, Test, by_seed, listed, override, paired
+from lrbench.study.guide.claim import ClaimVerdict, by_seed, listed, override, paired
 from lrbench.study.guide.larger import next_larger
 from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
@@ -154,7 +155,7 @@ def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
     )
 
 
-def _finding(tests: Mapping[str, Test]) -> tuple[str, str]:
+def _finding(tests: Mapping[str, MeanTest]) -> tuple[str, str]:
     remedy = claim.more_seeds(tests.values(), SEEDS, f"a ratio of {NEGLIGIBLE:g}")
     if "larger" in tests:
         finding = claim.finding(tests)
@@ -174,12 +175,14 @@ def _norms(
     """
     same = [runs[p.folder] for c in found if c.model == cell.model for p in (*c.without, *c.warm)
             if p.folder in runs]  # fmt: skip
-    finite = [value for run in same if (value := run.result.get("largest_grad_norm")) is not None]
+    finite = [
+        value for run in same if (value := run.result.more.get("largest_grad_norm")) is not None
+    ]
     worst = max(finite, default=math.nan)
 
-    def of(run: Run) -> float:
-        own = run.result.get("largest_grad_norm")
-        if run.status == "diverged":
+    def of(run: FinishedRun) -> float:
+        own = run.result.more.get("largest_grad_norm")
+        if not run.completed:
             own = max(own or 0.0, worst)
         return math.log10(own) if own else math.nan
 
@@ -202,19 +205,19 @@ def _by_size(found: Sequence[Cell], runs: Runs) -> list[str]:
     sizes: dict[str, tuple[int, int]] = {}
     for number, cell in enumerate(found):
         some = next((runs[p.folder] for p in cell.without if p.folder in runs), None)
-        known = some.result.get("num_parameters") if some else None
+        known = some.result.more.get("num_parameters") if some else None
         sizes.setdefault(cell.model, (known or 0, number))
     return sorted(sizes, key=lambda model: sizes[model])
 
 
-def _steadies(outcome: StudyOutcome, runs: Runs, found: Sequence[Cell], test: Test) -> str:
+def _steadies(outcome: StudyOutcome, runs: Runs, found: Sequence[Cell], test: MeanTest) -> str:
     guide = outcome.study.guide
     assert guide is not None
     factors = listed([f"{factor:g}" for factor in guide.warmup_lr_factors])
     counts, accuracies = [], []
     for side in ("with", "without"):
         of_cells = [_side(cell, side, runs) for cell in found]
-        diverged = sum(run.status == "diverged" for own in of_cells for run in own)
+        diverged = sum(not run.completed for own in of_cells for run in own)
         counts.append(f"{diverged} of {sum(map(len, of_cells))} runs {side} it diverged")
         scores = [pd.Series(_scores(own, outcome.chance), dtype=float) for own in of_cells if own]
         mean = np.mean([own.mean() for own in scores])
@@ -228,11 +231,10 @@ def _steadies(outcome: StudyOutcome, runs: Runs, found: Sequence[Cell], test: Te
     )
 
 
-def _scores(side: Sequence[Run], chance: float) -> dict[int, float]:
-    """Test accuracy by seed, a diverged run as guessing."""
+def _scores(side: Sequence[FinishedRun], chance: float) -> dict[int, float]:
+    """MeanTest accuracy by seed, a diverged run as guessing."""
     return {
-        run.seed: run.result["test_accuracy"] if run.status == "completed" else chance
-        for run in side
+        run.seed: run.result.values["test_accuracy"] if run.completed else chance for run in side
     }
 
 
@@ -240,7 +242,7 @@ def _larger(
     order: Sequence[str],
     effects: Mapping[str, Mapping[int, float]],
     seeds: Sequence[int],
-    test: Test | None,
+    test: MeanTest | None,
 ) -> str:
     means = {m: 10 ** float(np.mean([effects[m][s] for s in seeds])) for m in order}
     told = ", ".join(f"{ratio:.2f} on {model}" for model, ratio in means.items())
@@ -250,17 +252,17 @@ def _larger(
     return f"The ratio is {told}: {step} it is {_ratio(test)}."
 
 
-def _ratio(test: Test) -> str:
+def _ratio(test: MeanTest) -> str:
     """``2.1 times as large (95 % interval 1.5 to 3.0, Holm p = 0.03, n = 6 seeds)``."""
     low, high = (10**value for value in (test.low, test.high))
-    interval = f"95 % interval {low:.2f} to {high:.2f}, Holm p = {p_value(test.p)}, "
+    interval = f"95 % interval {low:.2f} to {high:.2f}, Holm p = {p_value(test.holm_p)}, "
     return (
         f"{10**test.mean:.2f} times as large "
-        f"({interval if test.num_seeds > 1 else ''}n = {claim.seeds(test.num_seeds)})"
+        f"({interval if test.num > 1 else ''}n = {claim.seeds(test.num)})"
     )
 
 
-def _side(cell: Cell, side: str, runs: Runs) -> list[Run]:
+def _side(cell: Cell, side: str, runs: Runs) -> list[FinishedRun]:
     return list(by_seed(cell.without if side == "without" else cell.warm, runs).values())
 
 
@@ -274,7 +276,7 @@ def _table(outcome: StudyOutcome, found: Sequence[Cell], runs: Runs) -> Table:
             (
                 f"{cell.model}, lr {cell.lr:g}",
                 str(len(gain)),
-                " / ".join(str(sum(r.status == "diverged" for r in side)) for side in sides),
+                " / ".join(str(sum(not r.completed for r in side)) for side in sides),
                 " / ".join(_median(side, "largest_grad_norm") for side in sides),
                 " / ".join(_median(side, "largest_grad_norm_step") for side in sides),
                 " / ".join(percent(pd.Series(s, dtype=float).mean()) for s in scores),
@@ -288,13 +290,13 @@ def _table(outcome: StudyOutcome, found: Sequence[Cell], runs: Runs) -> Table:
     )  # fmt: skip
     caption = (
         "Without / with warmup. Largest L2 norm of a gradient before any clipping, and the update "
-        "at which it fell: medians over the runs that have a finite one. Test accuracy, its "
+        "at which it fell: medians over the runs that have a finite one. MeanTest accuracy, its "
         "standard deviation over seeds and the gain in points count a diverged run as guessing; in "
         "the ratio of norms it counts as the largest norm seen on its network."
     )
     return Table(f"{CLAIM}: runs", headers, tuple(rows), frozenset(), caption)
 
 
-def _median(side: Sequence[Run], key: str) -> str:
-    values = [value for run in side if (value := run.result.get(key)) is not None]
+def _median(side: Sequence[FinishedRun], key: str) -> str:
+    values = [value for run in side if (value := run.result.more.get(key)) is not None]
     return f"{np.median(values):.3g}" if values else NOTHING

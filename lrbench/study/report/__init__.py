@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from lrbench.compare import plots as comparison_plots
 from lrbench.compare import tables as comparison_tables
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.read import Found, Problem
+from lrbench.compare.read import FinishedRun, Found, Problem
 from lrbench.compare.report import HTML, MARKDOWN, Section, csv, data_files, pages, write_files
 from lrbench.compare.tables import Table
 from lrbench.compare.verdict import verdict
@@ -29,7 +29,7 @@ from lrbench.study.runs import Runs, fresh, read_points
 if TYPE_CHECKING:
     from rich.console import Console
 
-SMALLER = ("final", "differences", "val_accuracy")  # pictures of a budget that is not the largest
+SMALLER = ("final", "differences", "validation")  # pictures of a budget that is not the largest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +215,8 @@ def _write_files(
     page, text = pages("lrbench.study.report", "lrbench.compare")
     sections = [report.tuned, *report.smaller, *untold]
     contents = {
-        HTML: page("study.html.j2", report=report),
-        MARKDOWN: text("study.md.j2", report=report),
+        HTML: page("study.j2", report=report),
+        MARKDOWN: text("study.j2", report=report),
         **data_files(sections, report.missing, report.notes),
         "trials.csv": csv(trials_table(outcome.stages)),
     }
@@ -250,15 +250,21 @@ def _guide_runs(outcome: StudyOutcome, own: Sequence[Point], runs: Runs) -> pd.D
     rows = [
         {
             "folder": run.name,
-            "strategy": run.scheduler,
+            "strategy": run.strategy,
             "model": run.choices.get("model"),
             "seed": run.seed,
-            **{key: run.result.get(key) for key in keys},
+            **{key: _recorded(run, key) for key in keys},
         }
         for point in [*references, *own]
         if (run := runs.get(point.folder)) is not None
     ]
     return pd.DataFrame(rows, columns=["folder", "strategy", "model", "seed", *keys])
+
+
+def _recorded(run: FinishedRun, key: str) -> Any:
+    """What result.json says under `key`."""
+    known = {**run.result.more, **run.result.values}
+    return known.get(key, getattr(run.result, key, None))
 
 
 def _pictures(report: Report) -> list[Picture]:

@@ -10,11 +10,12 @@ import matplotlib
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.compare.analysis import Analysis
+from lrbench.compare.analysis import Analysis, AtLr
 from lrbench.compare.heat_map import draw_grid, shades
 from lrbench.compare.plots import draw_sensitivity
 from lrbench.draw import figure
 from lrbench.draw.figure import WIDTH, Picture, new_figure, save
+from lrbench.study.accuracy import ACCURACY
 from lrbench.study.records import Stage
 from lrbench.study.report.tuning import expected_best, lr_trials
 
@@ -25,22 +26,21 @@ VALIDATION = "Final validation accuracy"
 def lr_sensitivity(stage: Stage, names: list[str], folder: Path, num_seeds: int) -> Picture | None:
     """Validation accuracy against peak lr, from the trials."""
     rows = [
-        {
-            "strategy": name,
-            "lr": trial.setting.lr,
-            "score": trial.score,
-            "score_high": math.nan,  # so few seeds carry no interval
-            "num_diverged": trial.num_diverged,
-            "best": trial.setting == stage.chosen[name],
-        }
+        AtLr(
+            strategy=name,
+            lr=trial.setting.lr,
+            score=trial.score,
+            score_high=math.nan,  # so few seeds carry no interval
+            num_diverged=trial.num_diverged,
+            best=trial.setting == stage.chosen[name],
+        )
         for name in names
         for trial in lr_trials(stage.trials[name])
     ]
-    table = pd.DataFrame(rows)
-    if table.empty or table["lr"].nunique() < 2:
+    if len({row.lr for row in rows}) < 2:
         return None
     with matplotlib.rc_context(figure.STYLE):
-        drawing, crosses = draw_sensitivity(table, names, figure.looks(names), VALIDATION)
+        drawing, crosses = draw_sensitivity(rows, names, figure.looks(names), VALIDATION, ACCURACY)
     caption = (
         f"Mean over {num_seeds} tuning seeds. Ring: the lr that was chosen.{crosses} "
         "Strategies are shifted sideways a little, to be seen."
@@ -69,8 +69,8 @@ def best_of_trials(stage: Stage, names: list[str], folder: Path) -> Picture | No
             axes.plot(count, best, color=look.colour, ls=look.line_style, marker=look.marker, ms=4)
             labels.append((name, float(len(best)), float(best[-1])))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.percent_axis(axes.yaxis)
         axes.set_xlim(axes.get_xlim())  # fixed before the labels are placed
+        figure.measure_axis(axes.yaxis, ACCURACY)
         axes.set_ylim(axes.get_ylim())
         axes.set_xlabel("trials, drawn at random from those that were made")
         figure.label_right(axes, labels, looks, line=True)
@@ -87,17 +87,17 @@ def budgets(analyses: Mapping[float, Analysis], folder: Path) -> Picture | None:
     if len(analyses) < 2:
         return None
     columns = {
-        f"{100 * share:g} %": analyses[share].summary.set_index("strategy")["mean_score"]
+        f"{100 * share:g} %": {s.strategy: s.mean_score for s in analyses[share].standings}
         for share in sorted(analyses)
     }
     grid = pd.DataFrame(columns)
     grid = grid.loc[grid.mean(axis=1).sort_values(ascending=False, kind="stable").index]
-    low, high = shades(grid.stack())
+    limits = shades(grid.stack(), ACCURACY)
     with matplotlib.rc_context(figure.STYLE):
         drawing, (axes,) = new_figure(
             2.2 + max(2.0, 0.85 * grid.shape[1]), 1.1 + max(0.8, 0.4 * grid.shape[0])
         )
-        draw_grid(axes, grid, low, high)
+        draw_grid(axes, grid, limits, ACCURACY)
         axes.set_xlabel("share of the full length")
     caption = (
         "Mean test accuracy on the final seeds in per cent, each schedule tuned at each budget, a "

@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from lrbench.compare.analysis import Analysis
-from lrbench.compare.report import count
-from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, seeds_to_resolve, smallest_p
-from lrbench.compare.verdict import MANY_SEEDS, p_value, percent, points, span
+from lrbench.cli.wording import counted
+from lrbench.compare.analysis import Analysis, Pair
+from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, p_value, seeds_to_resolve, smallest_p
+from lrbench.compare.verdict import MANY_SEEDS
+from lrbench.study.accuracy import percent, points, span
 from lrbench.study.guide.claim import by_seed, listed
 from lrbench.study.records import Setting, StudyOutcome
 from lrbench.study.report.tuning import common_range, lr_trials, shortfall_noise, shortfalls
@@ -55,8 +56,8 @@ def recommend(outcome: StudyOutcome, tuned: Analysis, runs: Runs) -> Recommendat
     Args:
         runs: all finished runs, for those of the guide's references.
     """
-    rows = tuned.summary.to_dict("records")
-    if all(row["num_completed"] == 0 for row in rows):
+    rows = tuned.standings
+    if all(row.num_completed == 0 for row in rows):
         return Recommendation(
             strategy=None,
             setting=None,
@@ -66,7 +67,7 @@ def recommend(outcome: StudyOutcome, tuned: Analysis, runs: Runs) -> Recommendat
             command="",
         )
     areas = shortfalls(outcome.full, outcome.study.strategies)
-    level = [rows[0]["strategy"], *_marked(tuned, *LEVEL)]
+    level = [rows[0].strategy, *_marked(tuned, *LEVEL)]
     noise = shortfall_noise(tuned, len(outcome.study.tuning_seeds))
     name = _safest(tuned, level, areas, noise)
     setting = outcome.full.chosen[name]
@@ -104,8 +105,7 @@ def _quoted(value: Any) -> str:
 
 def _marked(tuned: Analysis, *marks: str) -> list[str]:
     """The strategies that stand so against the best, by mean."""
-    summary = tuned.summary
-    return [str(name) for name in summary.loc[summary["mark"].isin(marks), "strategy"]]
+    return [standing.strategy for standing in tuned.standings if standing.mark in marks]
 
 
 def _safest(tuned: Analysis, level: Sequence[str], areas: Mapping[str, float], noise: float) -> str:
@@ -115,32 +115,28 @@ def _safest(tuned: Analysis, level: Sequence[str], areas: Mapping[str, float], n
     diverged run are passed over where the best has none.
     """
     best = level[0]
-    rows = tuned.summary.set_index("strategy")
+    rows = {standing.strategy: standing for standing in tuned.standings}
     near = [best]
     for name in level[1:]:
         pair = _pair(tuned, best, name)
-        allowed = tuned.settings.margin
-        if pair["num_pairs"] >= ENOUGH_SEEDS:  # from fewer there is no standard error to speak of
-            allowed = max(allowed, pair["difference_sd"] / math.sqrt(pair["num_pairs"]))
-        steady = rows.loc[name, "num_diverged"] <= rows.loc[best, "num_diverged"]
-        if steady and abs(pair["difference"]) <= allowed:
+        allowed = tuned.margin.size
+        if pair.test.num >= ENOUGH_SEEDS:  # from fewer there is no standard error to speak of
+            allowed = max(allowed, pair.test.sd / math.sqrt(pair.test.num))
+        steady = rows[name].num_diverged <= rows[best].num_diverged
+        if steady and abs(pair.test.mean) <= allowed:
             near.append(name)
     least = min(near, key=lambda name: math.inf if math.isnan(areas[name]) else areas[name])
     return least if areas[best] - areas[least] > noise else best
 
 
-def _pair(tuned: Analysis, a: str, b: str) -> dict[str, Any]:
-    """The row of the pair, `a` first."""
-    pairs = tuned.pairs
-    found = pairs[(pairs["a"] == a) & (pairs["b"] == b)]
-    if len(found):
-        return dict(found.iloc[0])
-    row = dict(pairs[(pairs["a"] == b) & (pairs["b"] == a)].iloc[0])
-    low, high = row["difference_low"], row["difference_high"]
-    return {
-        **row, "a": a, "b": b, "difference": -row["difference"], "difference_low": -high,
-        "difference_high": -low,
-    }  # fmt: skip
+def _pair(tuned: Analysis, a: str, b: str) -> Pair:
+    """The pair, `a` first."""
+    found = next(pair for pair in tuned.pairs if {pair.a, pair.b} == {a, b})
+    if found.a == a:
+        return found
+    test = found.test
+    turned = replace(test, mean=-test.mean, low=-test.high, high=-test.low)
+    return replace(found, a=a, b=b, test=turned)
 
 
 def _at(setting: Setting) -> str:
@@ -156,44 +152,44 @@ def _sentences(
     areas: Mapping[str, float],
     noise: float,
 ) -> Iterator[str]:
-    rows = tuned.summary.set_index("strategy")
-    best = str(rows.index[0])
-    row = rows.loc[name]
-    runs = f"n = {row['num_runs']} fresh seeds" + (
-        f", {row['num_diverged']} diverged" if row["num_diverged"] else ""
+    rows = {standing.strategy: standing for standing in tuned.standings}
+    best = next(iter(rows))
+    row = rows[name]
+    runs = f"n = {row.num_runs} fresh seeds" + (
+        f", {row.num_diverged} diverged" if row.num_diverged else ""
     )
     yield (
         f"Use {name} at {_at(outcome.full.chosen[name])}: mean test accuracy "
-        f"{percent(row['mean_score'])} ({runs})."
+        f"{percent(row.mean_score)} ({runs})."
     )
     if len(rows) == 1:
         yield "It was the only strategy of the study, so there is nothing to compare it with."
         return
-    runner_up = str(rows.index[1]) if name == best else best
+    runner_up = list(rows)[1] if name == best else best
     pair = _pair(tuned, name, runner_up)
-    if pair["num_pairs"] < 2:
+    if pair.test.num < 2:
         yield f"One seed or none is shared with {runner_up}: this says nothing of other seeds."
         return
-    if pair["num_pairs"] < ENOUGH_SEEDS:
-        yield f"Exploratory: {pair['num_pairs']} paired seeds are too few for a conclusion."
+    if pair.test.num < ENOUGH_SEEDS:
+        yield f"Exploratory: {pair.test.num} paired seeds are too few for a conclusion."
     if len(level) > 1:
         yield from _level_sentences(outcome, tuned, name, level, areas, noise)
         return
     everyone = "every other strategy, the" if len(rows) > 2 else "the"
-    lead = f"by {points(pair['difference'])} points ({_evidence(pair)})"
+    lead = f"by {points(pair.test.mean)} points ({_evidence(pair)})"
     if behind := _marked(tuned, BEHIND):
         yield (
             f"It is ahead of {everyone} runner-up {runner_up} {lead}; "
-            f"{pair['num_pairs']} seeds are too few to be sure of {listed(behind)}."
+            f"{pair.test.num} seeds are too few to be sure of {listed(behind)}."
         )
     else:
         yield f"It beats {everyone} runner-up {runner_up} {lead}."
 
 
-def _evidence(pair: Mapping[str, Any]) -> str:
+def _evidence(pair: Pair) -> str:
     return (
-        f"95 % interval {span(pair['difference_low'], pair['difference_high'])}, "
-        f"n = {pair['num_pairs']} paired seeds, Holm p = {p_value(pair['holm_p'])}"
+        f"95 % interval {span(pair.test.low, pair.test.high)}, "
+        f"n = {pair.test.num} paired seeds, Holm p = {p_value(pair.test.holm_p)}"
     )
 
 
@@ -206,14 +202,12 @@ def _level_sentences(
     noise: float,
 ) -> Iterator[str]:
     """The best cannot be told from others: say so, and why this one."""
-    rows = tuned.summary.set_index("strategy")
+    rows = {standing.strategy: standing for standing in tuned.standings}
     best, other = level[0], level[1] if name == level[0] else level[0]
     pair = _pair(tuned, name, other)
-    marks = rows.loc[list(level[1:]), "mark"]
-    same = marks.isin(["equivalent", "identical"]).all()
-    margin = 100 * tuned.settings.margin
+    same = all(rows[other].mark in ("equivalent", "identical") for other in level[1:])
     told = (
-        f"equivalent within ± {margin:g} points" if same else "not distinguishable on these seeds"
+        f"equivalent within ± {tuned.margin.text}" if same else "not distinguishable on these seeds"
     )
     apart = []
     if beaten := _marked(tuned, "worse"):
@@ -222,14 +216,14 @@ def _level_sentences(
         apart.append(f"{best} is ahead of {listed(behind)}, on too few seeds to be sure")
     also = f" ({'; '.join(apart)})" if apart else ""
     yield f"It is no sure winner: {listed(list(level))} are {told}{also}."
-    direction = "ahead of" if pair["difference"] >= 0 else "behind"
+    direction = "ahead of" if pair.test.mean >= 0 else "behind"
     yield (
-        f"By mean it is {points(abs(pair['difference']))} points {direction} {other} "
+        f"By mean it is {points(abs(pair.test.mean))} points {direction} {other} "
         f"({_evidence(pair)})."
-        if not pair["identical"]
+        if not pair.identical
         else f"Its accuracies equal those of {other}."
     )
-    yield _why(outcome, name, level, areas, noise)
+    yield _why(outcome, name, level, areas, noise, same=same)
 
 
 def _why(
@@ -238,11 +232,18 @@ def _why(
     level: Sequence[str],
     areas: Mapping[str, float],
     noise: float,
+    *,
+    same: bool,
 ) -> str:
     """Why `name` of all that are level with the best."""
     every = listed(list(level))
+    what = (
+        f"Any of {every} will do equally well"
+        if same
+        else f"On this evidence {every} cannot be told apart"
+    )
     if any(math.isnan(areas[other]) for other in level) or math.isnan(noise):
-        return f"On this evidence {every} will do equally well; {name} is named for its mean."
+        return f"{what}; {name} is named for its mean."
     others = [other for other in level if other != name]
     least = min(level, key=lambda other: areas[other])
     if name != level[0]:
@@ -255,10 +256,10 @@ def _why(
     else:
         reason = "for its mean"
     low, high = common_range(outcome.full, outcome.study.strategies)
-    num_seeds = count(len(outcome.study.tuning_seeds), "tuning seed", "tuning seeds")
+    num_seeds = counted(len(outcome.study.tuning_seeds), "tuning seed")
     told = listed([f"{other} {points(areas[other])}" for other in others])
     return (
-        f"On this evidence {every} will do equally well; {name} is named {reason}. Over the peak "
+        f"{what}; {name} is named {reason}. Over the peak "
         f"lrs from {low:g} to {high:g} it loses {points(areas[name])} points of validation "
         f"accuracy on average against its own best, {told}; with {num_seeds} such numbers differ "
         f"by up to {points(noise)} through seeds alone."
@@ -272,7 +273,7 @@ def _next_steps(outcome: StudyOutcome, tuned: Analysis, name: str, sure: bool) -
         more = outcome.study.max_extensions + 3
         yield f"peak lrs beyond those tried, for {told}: study.max_extensions={more}"
     yield from _seeds(tuned, sure)
-    diverged = int(tuned.summary.set_index("strategy").loc[name, "num_diverged"])
+    diverged = next(s.num_diverged for s in tuned.standings if s.strategy == name)
     if diverged:
         yield f"a lower peak lr or a warmup, for {diverged} of {name}'s final runs diverged"
 
@@ -294,23 +295,18 @@ def _edge(outcome: StudyOutcome, name: str) -> str:
 
 
 def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
-    if sure or tuned.pairs.empty:
+    if sure or not tuned.pairs:
         return
-    best = tuned.summary["strategy"].iloc[0]
-    pairs = tuned.pairs[
-        ((tuned.pairs["a"] == best) | (tuned.pairs["b"] == best))
-        & tuned.pairs["finding"].isin(["not distinguishable", "ahead", "one pair", "no pair"])
-    ]
-    if pairs.empty:
+    best = tuned.standings[0].strategy
+    undecided = ("not distinguishable", "ahead", "one pair", "no pair")
+    pairs = [p for p in tuned.pairs if best in (p.a, p.b) and p.finding in undecided]
+    if not pairs:
         return
-    others = [row["b"] if row["a"] == best else row["a"] for row in pairs.to_dict("records")]
-    most = int(pairs["num_pairs"].max())
-    tests = int(pairs["num_tests"].iloc[0]) or 1
-    margin = tuned.settings.margin
-    needed = [
-        seeds_to_resolve(sd, margin, tests) for sd in pairs["difference_sd"] if not math.isnan(sd)
-    ]
-    size = f"{100 * margin:g} points"
+    others = [pair.b if pair.a == best else pair.a for pair in pairs]
+    most = max(pair.test.num for pair in pairs)
+    tests, size = pairs[0].test.num_tests, tuned.margin.text
+    sds = [pair.test.sd for pair in pairs if not math.isnan(pair.test.sd)]
+    needed = [seeds_to_resolve(sd, tuned.margin.size, tests) for sd in sds]
     if not needed or most < ENOUGH_SEEDS or smallest_p(most, tests) >= ALPHA:
         fewest = next(n for n in range(ENOUGH_SEEDS, 200) if smallest_p(n, tests) < ALPHA)
         yield (
@@ -328,13 +324,12 @@ def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
 
 def _references(outcome: StudyOutcome, tuned: Analysis, runs: Runs) -> Iterator[str]:
     """A reference of the guide whose mean is above every strategy's is worth a place."""
-    limit = tuned.summary["mean_score"].max()
+    limit = max(standing.mean_score for standing in tuned.standings)
     means = {}
     for name in outcome.study.references:
         found = by_seed(outcome.full.final.get(name, ()), runs).values()
         scores = [
-            run.result["test_accuracy"] if run.status == "completed" else outcome.chance
-            for run in found
+            run.result.values["test_accuracy"] if run.completed else outcome.chance for run in found
         ]
         means[name] = sum(scores) / len(scores) if scores else math.nan
     better = [f"{n} ({percent(mean)})" for n, mean in means.items() if mean > limit]

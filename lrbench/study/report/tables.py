@@ -10,7 +10,7 @@ import pandas as pd
 
 from lrbench.compare.statistics import fewest_pairs
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.compare.verdict import percent, points
+from lrbench.study.accuracy import percent, points
 from lrbench.study.guide import ClaimVerdict
 from lrbench.study.records import Stage, StudyOutcome
 from lrbench.study.report.tuning import common_range, shortfalls

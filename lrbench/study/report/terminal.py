@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def show(report: Report, console: Console) -> None:
     """Print `report`; in a pipe plainly, a line for a line however long."""
     show_table(tables.results(report.tuned.analysis, brief=True), console)
-    if report.tuned.analysis.summary["num_diverged"].any():
+    if any(standing.num_diverged for standing in report.tuned.analysis.standings):
         line(console, "×: diverged")
     console.print()
     if report.guide:

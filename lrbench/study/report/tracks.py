@@ -11,17 +11,17 @@ import pandas as pd
 from lrbench.compare.analysis import Analysis, analyse
 from lrbench.compare.groups import LR, together
 from lrbench.compare.settings import Settings
+from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.compare.verdict import p_value, percent, points, span
+from lrbench.study.accuracy import percent, points, span
 from lrbench.study.guide import claim
-from lrbench.study.guide.claim import Test
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome
 from lrbench.study.runs import Runs
 
 
 def settings(outcome: StudyOutcome) -> Settings:
     """How a study's runs are compared."""
-    return Settings(metric="test_accuracy", margin=outcome.study.margin / 100, vary=(LR,))
+    return Settings(metric="test_accuracy", margin=outcome.study.margin, vary=(LR,))
 
 
 def track(
@@ -56,7 +56,7 @@ class Gain:
     setting: Setting
     tuned: float
     untuned: float
-    test: Test | None
+    test: MeanTest | None
 
 
 def gains(outcome: StudyOutcome, stage: Stage, tuned: Analysis, untuned: Analysis) -> list[Gain]:
@@ -100,10 +100,8 @@ def gains_table(found: Sequence[Gain], default_lr: float) -> Table:
             gain.setting.label if gain.test else "the default",
             f"{percent(gain.tuned)} ({tuned[gain.strategy]:.0f})",
             points(gain.tuned - gain.untuned) if gain.test else NOTHING,
-            span(gain.test.low, gain.test.high)
-            if gain.test and gain.test.num_seeds > 1
-            else NOTHING,
-            p_value(gain.test.p) if gain.test else NOTHING,
+            span(gain.test.low, gain.test.high) if gain.test and gain.test.num > 1 else NOTHING,
+            p_value(gain.test.holm_p) if gain.test else NOTHING,
         )
         for gain in found
     )
