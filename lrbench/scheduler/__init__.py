@@ -2,32 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lrbench.scheduler.base import (
-    Change,
-    Plan,
-    Progress,
-    Run,
-    Scheduler,
-    Segment,
-)
+from lrbench.scheduler.base import Change, Plan, Progress, Run, Scheduler, Segment
 from lrbench.scheduler.chain import Chain, Part
 from lrbench.scheduler.cyclic import Cyclic
-from lrbench.scheduler.decay import (
-    Constant,
-    Cosine,
-    Exponential,
-    Linear,
-    Polynomial,
-    Rex,
-    Tanh,
-)
+from lrbench.scheduler.decay import Constant, Cosine, Exponential, Linear, Polynomial, Rex, Tanh
 from lrbench.scheduler.inverse_sqrt import InverseSqrt, Noam
 from lrbench.scheduler.lint import lint
 from lrbench.scheduler.onecycle import OneCycle
+from lrbench.scheduler.piecewise import Piecewise
 from lrbench.scheduler.plateau import Plateau
 from lrbench.scheduler.replanned import Continued
 from lrbench.scheduler.restarts import CosineRestarts
-from lrbench.scheduler.stairs import MultiStep, Piecewise, Step
+from lrbench.scheduler.step import MultiStep, Step
 from lrbench.scheduler.warmup_decay import WarmupDecay
 from lrbench.scheduler.wsd import WSD
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from lrbench.config import duration
 from lrbench.config.checks import require, require_choice
-from lrbench.scheduler.shapes import WARMUP_SHAPES, Curve, constant, warmup_curve
+from lrbench.scheduler.shapes import (
+    WARMUP_SHAPES,
+    Descent,
+    Formula,
+    constant,
+    descend,
+    warmup_formula,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,8 @@ class Segment:
     name: str
     start: int
     stop: int
-    factor: Curve  # of the update's index in the run
-    momentum: Curve | None = None
+    factor: Formula  # of the update's index in the run
+    momentum: Formula | None = None
     reason: str = ""  # why it begins, in words; empty: because the one before it ended
     jumps: bool = False  # the factor may leap at its start: a cut or a restart, not a slip
 
@@ -102,20 +109,12 @@ class Plan:
 
     def momentum(self, step: int) -> float | None:
         """The momentum of update `step`, or None."""
-        curve = self.at(step).momentum
-        return None if curve is None else curve(min(step, self.total_steps))
+        formula = self.at(step).momentum
+        return None if formula is None else formula(min(step, self.total_steps))
 
     def factors(self) -> list[float]:
         """The factor of every update of the run."""
         return [value for s in self.segments for value in map(s.factor, range(s.start, s.stop))]
-
-    def momenta(self) -> list[float | None]:
-        """The momentum of every update of the run, None where the optimizer's own stays."""
-        momenta: list[float | None] = []
-        for s in self.segments:
-            steps = range(s.start, s.stop)
-            momenta += [None] * len(steps) if s.momentum is None else map(s.momentum, steps)
-        return momenta
 
     def changes(self, step: int) -> tuple[Change, ...]:
         """What the schedule has done up to update `step`, and why, oldest first.
@@ -170,12 +169,12 @@ class Scheduler(ABC):
         """The warmup, of `warmup` updates, to what `body` begins with; its momentum is held."""
         momentum = None if body.momentum is None else constant(body.momentum(warmup))
         target = body.factor(warmup)
-        curve = warmup_curve(self.warmup_shape, warmup, self.warmup_start_factor, target)
-        return Segment(f"{self.warmup_shape} warmup", 0, warmup, curve, momentum)
+        formula = warmup_formula(self.warmup_shape, warmup, self.warmup_start_factor, target)
+        return Segment(f"{self.warmup_shape} warmup", 0, warmup, formula, momentum)
 
-    def paced(self, curve: Curve, run: Run) -> Curve:  # noqa: ARG002
-        """`curve` as the schedule's clock reads it; most clocks tick at every update."""
-        return curve
+    def paced(self, formula: Formula, run: Run) -> Formula:  # noqa: ARG002
+        """`formula` as it is read on the schedule's clock; most clocks tick at every update."""
+        return formula
 
     @property
     def reads_losses(self) -> bool:
@@ -262,14 +261,23 @@ class Scheduler(ABC):
         """
         return self.plan(total_steps, steps_per_epoch, val_losses, val_steps).factors()
 
-    def momenta(self, total_steps: int, steps_per_epoch: int) -> list[float | None]:
-        """The momentum of every update of a run, None where the optimizer's own stays."""
-        return self.plan(total_steps, steps_per_epoch).momenta()
+    def _plan_of(self, now: Progress) -> Plan:
+        return self.plan(now.total_steps, now.steps_per_epoch, now.val_losses, now.val_steps)
 
-    def _plan_of(self, progress: Progress) -> Plan:
-        return self.plan(
-            progress.total_steps, progress.steps_per_epoch, progress.val_losses, progress.val_steps
-        )
+
+@dataclass(frozen=True, kw_only=True)
+class Floored(Scheduler):
+    """A schedule whose factor never falls below `min_factor` once its warmup is over."""
+
+    min_factor: float  # a ratio of the base lr
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.min_factor <= 1, "min_factor", self.min_factor, "must be between 0 and 1")
+
+    @property
+    def floor(self) -> float:
+        return self.min_factor
 
 
 def require_duration(name: str, value: str, *, rest: bool = False) -> None:
@@ -283,23 +291,28 @@ def require_duration(name: str, value: str, *, rest: bool = False) -> None:
         raise ValueError(f"{name}={error}{hint}") from None
 
 
-def require_min_factor(value: float) -> None:
-    """Raise a ValueError unless `value` is a ratio of the base lr that a decay can end at."""
-    require(0 <= value <= 1, "min_factor", value, "must be between 0 and 1")
-
-
 def decay_then_hold(
-    name: str, run: Run, start: int, decay: str, curve: Callable[[int], Curve], floor: float
+    name: str, run: Run, start: int, decay: str, shape: Descent, ends: tuple[float, float]
 ) -> list[Segment]:
-    """A decay of duration `decay` from update `start`, then its floor to the end of the run.
+    """A decay of duration `decay` from update `start`, then its last factor to the run's end.
 
-    `curve(length)` must give the decay's formula for a length in updates. A decay that is longer
-    than the run is cut off by the run's end, and one of no updates starts at the floor.
+    `ends` are its first and its last factor. A decay that is longer than the run is cut off by
+    the run's end, and one of no updates is left out.
     """
     length = run.remaining(decay, start)
     stop = start + length
-    hold = Segment(f"hold at {floor:g}", stop, run.total_steps, constant(floor))
-    return [Segment(name, start, stop, curve(length)), hold] if length else [hold]
+    hold = Segment(f"hold at {ends[1]:g}", stop, run.total_steps, constant(ends[1]))
+    return [Segment(name, start, stop, descend(shape, start, length, *ends)), hold]
+
+
+def levels(first: Segment, cuts: Iterable[tuple[int, float, str, str]]) -> list[Segment]:
+    """The segment `first`, cut short by constant factors: of each its update, factor, name, why."""
+    segments = [first]
+    for step, factor, name, reason in cuts:
+        segments[-1] = replace(segments[-1], stop=step)
+        level = constant(factor)
+        segments.append(Segment(name, step, first.stop, level, reason=reason, jumps=True))
+    return segments
 
 
 def first_update_at(position: float) -> int:
@@ -307,3 +320,16 @@ def first_update_at(position: float) -> int:
     whole = round(position)
     near = math.isclose(position, whole, rel_tol=1e-12, abs_tol=1e-6)
     return whole if near else math.ceil(position)
+
+
+def require_positions(
+    name: str, texts: Sequence[str], steps: Sequence[float], start: int, stop: int
+) -> None:
+    """Raise a ValueError unless `steps` rise and lie between the warmup's end and the run's."""
+    at_least = float(start)
+    for i, (text, step) in enumerate(zip(texts, steps, strict=True)):
+        if step < at_least:
+            after = f"after {texts[i - 1]}" if i else f"after the warmup ({start} steps)"
+            raise ValueError(f"{name}={text} must come {after}")
+        require(step <= stop, name, text, f"must not lie past the run's end ({stop} steps)")
+        at_least = step

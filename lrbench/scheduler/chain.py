@@ -7,14 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrbench.config.checks import require, require_choice
-from lrbench.scheduler.base import (
-    Plan,
-    Run,
-    Scheduler,
-    Segment,
-    require_duration,
-)
-from lrbench.scheduler.shapes import Curve
+from lrbench.scheduler.base import Plan, Run, Scheduler, Segment, require_duration
+from lrbench.scheduler.shapes import Formula
 
 SCALES = ("previous", "base")
 
@@ -24,7 +18,7 @@ class Part:
     """One part of a chain: a schedule, how long it lasts, and what its factor multiplies.
 
     ``scale: previous`` multiplies it by the factor that the part before ended at (1 for the first
-    part), so that a cooldown after a plateau starts from where the plateau has come to; ``base``
+    part), so that a cooldown after a plateau starts from the plateau's last factor; ``base``
     multiplies the base lr itself.
     """
 
@@ -43,9 +37,9 @@ class Chain(Scheduler):
 
     Each part is a run of its own for its schedule: percentages and ``rest`` inside it are of the
     part, and an evaluation belongs to the part whose updates it was made before. So a plateau
-    counts only its own evaluations, and what it has come to stays when its part is over. One
-    part may last ``rest``: what the others leave. The parts' ends, added up, are rounded to
-    updates; a part of none is passed over.
+    counts only its own evaluations, and no later one changes its factor once its part is over.
+    One part may last ``rest``: what the others leave. The parts' ends, added up, are rounded to
+    updates; a part of no updates is left out.
     """
 
     parts: Mapping[str, Part]
@@ -130,8 +124,8 @@ def _plan_of(part: Part, path: str, run: Run, first: int, stop: int) -> Plan:
 def _moved(segment: Segment, part: str, several: bool, first: int, scale: float) -> Segment:
     """The segment of a part's own run, in the chain's run."""
 
-    def shifted(curve: Curve, by: float) -> Curve:
-        return lambda step: by * curve(step - first)
+    def shifted(formula: Formula, by: float) -> Formula:
+        return lambda step: by * formula(step - first)
 
     name = segment.name if segment.name.startswith(part) else f"{part}: {segment.name}"
     return Segment(

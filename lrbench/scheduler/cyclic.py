@@ -6,21 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrbench.config.checks import require, require_choice
-from lrbench.scheduler.base import (
-    Run,
-    Scheduler,
-    Segment,
-    first_update_at,
-    require_duration,
-    require_min_factor,
-)
-from lrbench.scheduler.shapes import Curve
+from lrbench.scheduler.base import Floored, Run, Segment, first_update_at, require_duration
+from lrbench.scheduler.shapes import Formula
 
 MODES = ("triangular", "triangular2", "exp_range")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cyclic(Scheduler):
+class Cyclic(Floored):
     """Triangles between min_factor and the peak: up over `rise`, down over `fall`, and again.
 
     ``min_factor + (1 - min_factor) · height · scale``, height going 0 -> 1 -> 0 in each cycle.
@@ -36,7 +29,6 @@ class Cyclic(Scheduler):
     fall: str
     mode: str
     decay_rate: float
-    min_factor: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,11 +36,6 @@ class Cyclic(Scheduler):
         require_duration("fall", self.fall)
         require_choice("mode", self.mode, MODES)
         require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "must be in (0, 1]")
-        require_min_factor(self.min_factor)
-
-    @property
-    def floor(self) -> float:
-        return self.min_factor
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         rise, fall = run.exact(self.rise), run.exact(self.fall)
@@ -68,7 +55,7 @@ class Cyclic(Scheduler):
             segments.append(Segment(f"cycle {cycle}, rising", first, top, up))
             segments.append(Segment(f"cycle {cycle}, falling", top, stop, down))
 
-    def _line(self, start: int, foot: float, length: float, cycle: int) -> Curve:
+    def _line(self, start: int, foot: float, length: float, cycle: int) -> Formula:
         """The line through the floor at `foot` and, `length` updates on, through the peak."""
         low, span = self.min_factor, 1 - self.min_factor
         scale = span * (0.5**cycle if self.mode == "triangular2" else 1.0)

@@ -1,4 +1,4 @@
-"""Schedules of one descent: from the peak to a floor, in one shape."""
+"""Schedules that go once from the peak to a floor, each in a shape of its own."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from dataclasses import dataclass
 
 from lrbench.config.checks import require
 from lrbench.scheduler.base import (
+    Floored,
     Run,
     Scheduler,
     Segment,
     decay_then_hold,
     require_duration,
-    require_min_factor,
 )
 from lrbench.scheduler.shapes import (
     Descent,
     constant,
-    descend,
     geometric,
     k_cosine,
     linear,
@@ -70,15 +69,13 @@ class Linear(Scheduler):
         return min(self.start_factor, self.end_factor)
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
-        first, last = self.start_factor, self.end_factor
-        name = "linear decay" if last < first else "linear rise"
-        return decay_then_hold(
-            name, run, start, self.duration, lambda n: descend(linear, start, n, first, last), last
-        )
+        ends = self.start_factor, self.end_factor
+        name = "linear decay" if ends[1] < ends[0] else "linear rise"
+        return decay_then_hold(name, run, start, self.duration, linear, ends)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Descent(Scheduler):
+class _Decay(Floored):
     """From the peak to min_factor over `decay`, then min_factor, by a shape of the fraction p.
 
     ``min_factor + (1 - min_factor) · shape(p)`` with p = (t - warmup) / decay. `decay` does not
@@ -87,16 +84,10 @@ class _Descent(Scheduler):
     """
 
     decay: str
-    min_factor: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_duration("decay", self.decay, rest=True)
-        require_min_factor(self.min_factor)
-
-    @property
-    def floor(self) -> float:
-        return self.min_factor
 
     @abstractmethod
     def shape(self) -> tuple[str, Descent]:
@@ -104,19 +95,12 @@ class _Descent(Scheduler):
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         name, shape = self.shape()
-        low = self.min_factor
-        return decay_then_hold(
-            f"{name} decay",
-            run,
-            start,
-            self.decay,
-            lambda n: descend(shape, start, n, 1.0, low),
-            low,
-        )
+        ends = 1.0, self.min_factor
+        return decay_then_hold(f"{name} decay", run, start, self.decay, shape, ends)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cosine(_Descent):
+class Cosine(_Decay):
     """Cosine annealing: half a cosine wave from the peak to the floor.
 
     ``min_factor + (1 - min_factor) · ½(1 + cos π p^k)`` with p = (t - warmup) / decay, then
@@ -140,7 +124,7 @@ class Cosine(_Descent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Polynomial(_Descent):
+class Polynomial(_Decay):
     """A power of what is left: ``min_factor + (1 - min_factor) · (1 - p)^power``.
 
     p = (t - warmup) / decay; then min_factor. power = 1 is a straight line.
@@ -161,7 +145,7 @@ class Polynomial(_Descent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rex(_Descent):
+class Rex(_Decay):
     """Reflected exponential: ``min_factor + (1 - min_factor) · (1 - p) / (1 - p/2)``.
 
     p = (t - warmup) / decay; then min_factor. Above a straight line in the middle, and steep at
@@ -175,12 +159,12 @@ class Rex(_Descent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tanh(_Descent):
+class Tanh(_Decay):
     """Hyperbolic tangent: ``min_factor + (1 - min_factor) · ½(1 - tanh((1-p) lower + p upper))``.
 
     p = (t - warmup) / decay; then min_factor. The shape starts at ``½(1 - tanh lower)`` (0.9999992
-    for -7) and ends at ``½(1 - tanh upper)`` (0.0025 for 3), so that peak and floor are met only
-    nearly, and the last of the way down is a small leap.
+    for -7) and ends at ``½(1 - tanh upper)`` (0.0025 for 3), so that peak and floor are only nearly
+    reached, and the last update before the floor is followed by a small leap.
 
     Source: Hsueh, Li and Wu 2018 (arXiv:1806.01593). Equal to timm's TanhLRScheduler.
     """
@@ -199,7 +183,7 @@ class Tanh(_Descent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exponential(Scheduler):
+class Exponential(Floored):
     """A constant ratio: ``decay_rate^((t - warmup) / every)``, but never below min_factor.
 
     Equal to torch's ExponentialLR with ``every: 1 steps`` and to Keras's ExponentialDecay
@@ -208,17 +192,11 @@ class Exponential(Scheduler):
 
     decay_rate: float
     every: str
-    min_factor: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "must be in (0, 1]")
         require_duration("every", self.every)
-        require_min_factor(self.min_factor)
-
-    @property
-    def floor(self) -> float:
-        return self.min_factor
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         period = run.exact(self.every)

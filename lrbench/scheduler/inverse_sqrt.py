@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrbench.config.checks import require
-from lrbench.scheduler.base import Run, Scheduler, Segment, require_duration, require_min_factor
+from lrbench.scheduler.base import Floored, Run, Scheduler, Segment, require_duration
 from lrbench.scheduler.shapes import inverse_sqrt
 
 
 @dataclass(frozen=True, kw_only=True)
-class InverseSqrt(Scheduler):
+class InverseSqrt(Floored):
     """``1 / √(1 + (t - warmup) / timescale)``, but never below min_factor.
 
     With timescale = warmup this is ``√(warmup / t)``, which goes on from the warmup's end without
@@ -23,16 +23,10 @@ class InverseSqrt(Scheduler):
     """
 
     timescale: str
-    min_factor: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_duration("timescale", self.timescale)
-        require_min_factor(self.min_factor)
-
-    @property
-    def floor(self) -> float:
-        return self.min_factor
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         timescale = run.exact(self.timescale)

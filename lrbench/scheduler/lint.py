@@ -1,4 +1,4 @@
-"""What looks unintended about a schedule, told before training, with the numbers."""
+"""Warnings before training about what looks unintended in a schedule, with its numbers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def lint(
 ) -> list[str]:
     """Warnings about `scheduler` on a run, each one line with its numbers; empty if all is well.
 
-    Told are: zero lr at the start, a peak or a floor that is never reached, a warmup of more than
-    a third of the run, a decay or a cycle that the run's end cuts off, sudden leaps, a plateau
-    that cannot cut within the run, and more than half of the run at the floor. The time it takes
-    grows with the number of the schedule's segments, not with the run's length.
+    They are about an lr of zero at the start, a peak or a floor that is never reached, a warmup of
+    more than a third of the run, a decay or a cycle that the run's end cuts off, sudden leaps, a
+    plateau that cannot cut within the run, and more than half of the run at the floor. The time
+    taken grows with the number of the schedule's segments, not with the run's length.
 
     Args:
-        scheduler: any schedule. A plateau is looked at as if it never cut.
+        scheduler: any schedule. A plateau is examined as if it never cut.
         total_steps: the length of the run, in updates.
         steps_per_epoch: updates in an epoch.
         eval_every: updates from one validation to the next, the first after as many, and one

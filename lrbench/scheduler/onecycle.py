@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.base import Run, Scheduler, Segment, require_duration
-from lrbench.scheduler.shapes import Curve, constant
+from lrbench.scheduler.shapes import Formula, constant
 
 ANNEALS = ("cos", "linear")
 FINAL_DIVISIONS = ("initial", "peak")
@@ -118,7 +118,7 @@ def _joined(legs: Sequence[tuple[float, Segment]], start: int, stop: int) -> lis
     return segments
 
 
-def _anneal(kind: str, begin: float, end: float, first: float, last: float) -> Curve:
+def _anneal(kind: str, begin: float, end: float, first: float, last: float) -> Formula:
     """From `first` at `begin` to `last` at `end`; a way of no length stays at `first`."""
     length = end - begin
     if length <= 0:

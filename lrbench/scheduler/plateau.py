@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lrbench.config.checks import require, require_choice
-from lrbench.scheduler.base import Run, Scheduler, Segment, require_min_factor
+from lrbench.scheduler.base import Floored, Run, Segment, levels
 from lrbench.scheduler.shapes import constant
 
 MODES = ("min", "max")
@@ -15,17 +15,8 @@ THRESHOLD_MODES = ("rel", "abs")
 COUNTINGS = ("torch", "keras")
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """One cut: after how many updates, to which factor, and why."""
-
-    step: int
-    factor: float
-    reason: str
-
-
 @dataclass(frozen=True, kw_only=True)
-class Plateau(Scheduler):
+class Plateau(Floored):
     """Multiply the lr by cut_factor whenever the validation loss has stopped improving.
 
     A fold over the evaluations since the warmup: one is an improvement if it beats the best so
@@ -48,7 +39,6 @@ class Plateau(Scheduler):
     threshold_mode: str
     mode: str
     counting: str
-    min_factor: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,11 +49,6 @@ class Plateau(Scheduler):
         require_choice("threshold_mode", self.threshold_mode, THRESHOLD_MODES)
         require_choice("mode", self.mode, MODES)
         require_choice("counting", self.counting, COUNTINGS)
-        require_min_factor(self.min_factor)
-
-    @property
-    def floor(self) -> float:
-        return self.min_factor
 
     @property
     def reads_losses(self) -> bool:
@@ -76,17 +61,16 @@ class Plateau(Scheduler):
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         evaluations = zip(run.val_losses, run.val_steps, strict=True)
-        cuts = list(self.cuts((loss, v) for loss, v in evaluations if start <= v < run.total_steps))
-        stops = [cut.step for cut in cuts] + [run.total_steps]
-        segments = [Segment("plateau", start, stops[0], constant(1.0))]
-        for cut, stop in zip(cuts, stops[1:], strict=True):
-            name = f"plateau at {cut.factor:g}"
-            level = constant(cut.factor)
-            segments.append(Segment(name, cut.step, stop, level, reason=cut.reason, jumps=True))
-        return segments
+        cuts = self.cuts((loss, v) for loss, v in evaluations if start <= v < run.total_steps)
+        return levels(Segment("plateau", start, run.total_steps, constant(1.0)), cuts)
 
-    def cuts(self, evaluations: Iterable[tuple[float, int]]) -> Iterator[Cut]:
-        """The cuts that `evaluations` (value and updates taken, oldest first) lead to."""
+    def cuts(
+        self, evaluations: Iterable[tuple[float, int]]
+    ) -> Iterator[tuple[int, float, str, str]]:
+        """The cuts that `evaluations` (value and updates taken, oldest first) lead to.
+
+        Of each: the updates taken before it, its factor, its name and why.
+        """
         best = math.inf if self.mode == "min" else -math.inf
         factor, bad, cooling = 1.0, 0, 0
         for value, step in evaluations:
@@ -104,7 +88,7 @@ class Plateau(Scheduler):
             if lowered > factor * (1 - 1e-9):  # at the floor, rounding errors aside: for good
                 return
             factor = lowered
-            yield Cut(step, factor, _reason(factor, bad, best))
+            yield step, factor, f"plateau at {factor:g}", _reason(factor, bad, best)
             bad, cooling = 0, self.cooldown
 
     def improves(self, value: float, best: float) -> bool:
@@ -119,7 +103,5 @@ class Plateau(Scheduler):
 
 def _reason(factor: float, bad: int, best: float) -> str:
     evaluations = "1 evaluation" if bad == 1 else f"{bad} evaluations"
-    without = (
-        f"without improvement on {best:.4g}" if math.isfinite(best) else "without a finite one"
-    )
-    return f"cut to {factor:.4g} of the base lr: {evaluations} {without}"
+    without = f" without improvement on {best:.4g}" if math.isfinite(best) else ", none yet finite"
+    return f"cut to {factor:.4g} of the base lr: {evaluations}{without}"

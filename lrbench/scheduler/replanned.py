@@ -16,7 +16,7 @@ class Continued(Scheduler):
 
     `schedule` stays laid out on `planned_steps` updates, whatever the run's length now; past its
     end it holds its last factor. From update `cooldown_start` on (None: never) the factor goes
-    linearly from what the schedule had come to there to zero at the run's end.
+    linearly from the schedule's factor there to zero at the run's end.
     """
 
     schedule: Scheduler

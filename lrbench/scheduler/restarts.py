@@ -7,19 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrbench.config.checks import require
-from lrbench.scheduler.base import (
-    Run,
-    Scheduler,
-    Segment,
-    first_update_at,
-    require_duration,
-    require_min_factor,
-)
+from lrbench.scheduler.base import Floored, Run, Segment, first_update_at, require_duration
 from lrbench.scheduler.shapes import cosine, descend
 
 
 @dataclass(frozen=True, kw_only=True)
-class CosineRestarts(Scheduler):
+class CosineRestarts(Floored):
     """Cosine annealing that begins anew at the end of each cycle (SGDR).
 
     Cycle i lasts ``first_cycle · cycle_multiplier^i`` updates and descends by half a cosine wave
@@ -37,7 +30,6 @@ class CosineRestarts(Scheduler):
     first_cycle: str
     cycle_multiplier: float
     peak_decay: float
-    min_factor: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,11 +37,6 @@ class CosineRestarts(Scheduler):
         multiplier = self.cycle_multiplier
         require(1 <= multiplier < math.inf, "cycle_multiplier", multiplier, "must be at least 1")
         require(0 < self.peak_decay <= 1, "peak_decay", self.peak_decay, "must be in (0, 1]")
-        require_min_factor(self.min_factor)
-
-    @property
-    def floor(self) -> float:
-        return self.min_factor
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         length = run.exact(self.first_cycle)

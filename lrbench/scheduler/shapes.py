@@ -1,11 +1,11 @@
-"""Formulas: curves from an update's index to a factor. Pure `math`, without a run or a config."""
+"""Formulas of the factor by an update's index: pure `math`, without a run or a config."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-Curve = Callable[[int], float]
+Formula = Callable[[int], float]
 """The factor (or the momentum) of the update with this index in the run."""
 
 Descent = Callable[[float], float]
@@ -14,20 +14,20 @@ Descent = Callable[[float], float]
 WARMUP_SHAPES = ("linear", "cosine", "exponential", "constant")
 
 
-def constant(value: float) -> Curve:
+def constant(value: float) -> Formula:
     """`value` at every update."""
     return lambda _: value
 
 
-def descend(shape: Descent, start: float, length: float, high: float, low: float) -> Curve:
+def descend(shape: Descent, start: float, length: float, high: float, low: float) -> Formula:
     """From `high` at update `start` to `low` at `start + length`, then `low`."""
     height = high - low
 
-    def curve(step: int) -> float:
+    def factor(step: int) -> float:
         passed = (step - start) / length
         return low + height * shape(passed) if passed < 1 else low
 
-    return curve
+    return factor
 
 
 def linear(passed: float) -> float:
@@ -65,17 +65,17 @@ def tanh(lower: float, upper: float) -> Descent:
     return lambda passed: 0.5 * (1 - math.tanh(lower * (1 - passed) + upper * passed))
 
 
-def geometric(rate: float, start: int, period: float, low: float) -> Curve:
+def geometric(rate: float, start: int, period: float, low: float) -> Formula:
     """``rate^((t - start) / period)``, but never below `low`."""
     return lambda step: max(low, rate ** ((step - start) / period))
 
 
-def inverse_sqrt(start: int, timescale: float, low: float) -> Curve:
+def inverse_sqrt(start: int, timescale: float, low: float) -> Formula:
     """``1 / √(1 + (t - start) / timescale)``, but never below `low`."""
     return lambda step: max(low, 1 / math.sqrt(1 + (step - start) / timescale))
 
 
-def warmup_curve(shape: str, length: int, start_factor: float, target: float) -> Curve:
+def warmup_formula(shape: str, length: int, start_factor: float, target: float) -> Formula:
     """The rise from ``start_factor · target`` at update 0 to `target` at update `length`.
 
     linear: even steps; cosine: half a wave; exponential: even ratios; constant: waits at the

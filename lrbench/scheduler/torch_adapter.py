@@ -13,19 +13,16 @@ from lrbench.config.checks import require
 from lrbench.scheduler.base import Scheduler
 
 
-def as_torch(
-    optimizer: Optimizer,
-    scheduler: Scheduler,
-    total_steps: int,
-    steps_per_epoch: int,
-    evaluate_every: int | None = None,
-) -> TorchScheduler:
-    """`scheduler` as a ``torch.optim.lr_scheduler.LRScheduler`` of `optimizer`.
+class TorchScheduler(LRScheduler):
+    """A schedule as a ``torch.optim.lr_scheduler.LRScheduler``; `as_torch` is its other name.
 
     The lrs that the optimizer has now are the base lrs. Call ``step()`` once after every update,
     and after each evaluation ``step(val_loss)``, or ``step(metrics=val_loss)``, which hands a
     plateau its loss and does not move the clock. A schedule that reads losses and has heard of
     none when `evaluate_every` updates are taken raises at the next ``step()``.
+
+    Its state is the number of updates and the losses so far; the schedule itself is not part of
+    it, and a state of another schedule or run length is refused.
 
     Args:
         optimizer: any torch optimizer; its momentum (or first beta) is set where the schedule
@@ -37,15 +34,6 @@ def as_torch(
 
     Raises:
         ValueError: the schedule does not fit the run.
-    """
-    return TorchScheduler(optimizer, scheduler, total_steps, steps_per_epoch, evaluate_every)
-
-
-class TorchScheduler(LRScheduler):
-    """A schedule that sets the lr, and perhaps the momentum, of a torch optimizer.
-
-    Its state is the number of updates and the losses so far; the schedule itself is not part of
-    it, and a state of another schedule or run length is refused.
     """
 
     def __init__(
@@ -199,3 +187,6 @@ def _momentum(group: dict[str, Any]) -> float | None:
     if "momentum" in group:
         return float(group["momentum"])
     return float(group["betas"][0]) if "betas" in group else None
+
+
+as_torch = TorchScheduler

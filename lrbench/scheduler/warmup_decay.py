@@ -7,30 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrbench.config.checks import require, require_choice
-from lrbench.scheduler.base import (
-    Run,
-    Scheduler,
-    Segment,
-    decay_then_hold,
-    require_duration,
-    require_min_factor,
-)
-from lrbench.scheduler.shapes import (
-    Curve,
-    cosine,
-    descend,
-    geometric,
-    inverse_sqrt,
-    linear,
-    polynomial,
-)
+from lrbench.scheduler.base import Floored, Run, Segment, decay_then_hold, require_duration
+from lrbench.scheduler.shapes import Formula, cosine, geometric, inverse_sqrt, linear, polynomial
 
 DECAY_SHAPES = ("exponential", "linear", "cosine", "polynomial", "inverse_sqrt")
 CLOCKS = ("step", "epoch")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmupDecay(Scheduler):
+class WarmupDecay(Floored):
     """A warmup to the peak, then a decay towards the floor.
 
     With s = t - warmup and p = s / decay, the decay is by `decay_shape`:
@@ -50,7 +35,6 @@ class WarmupDecay(Scheduler):
     decay_shape: str
     decay_rate: float
     power: float
-    min_factor: float
     clock: str
 
     def __post_init__(self) -> None:
@@ -59,12 +43,7 @@ class WarmupDecay(Scheduler):
         require_choice("decay_shape", self.decay_shape, DECAY_SHAPES)
         require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "must be in (0, 1]")
         require(0 < self.power < math.inf, "power", self.power, "must be above 0")
-        require_min_factor(self.min_factor)
         require_choice("clock", self.clock, CLOCKS)
-
-    @property
-    def floor(self) -> float:
-        return self.min_factor
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         if self.clock == "epoch":
@@ -85,10 +64,8 @@ class WarmupDecay(Scheduler):
             return [Segment(name, start, run.total_steps, curve)]
         shapes = {"linear": linear, "cosine": cosine, "polynomial": polynomial(self.power)}
         shape = shapes[self.decay_shape]
-        return decay_then_hold(
-            name, run, start, self.decay, lambda n: descend(shape, start, n, 1.0, low), low
-        )
+        return decay_then_hold(name, run, start, self.decay, shape, (1.0, low))
 
-    def paced(self, curve: Curve, run: Run) -> Curve:
+    def paced(self, formula: Formula, run: Run) -> Formula:
         epoch = run.steps_per_epoch
-        return (lambda step: curve(step // epoch * epoch)) if self.clock == "epoch" else curve
+        return (lambda step: formula(step // epoch * epoch)) if self.clock == "epoch" else formula

@@ -1,4 +1,4 @@
-"""Warmup, a stable stretch at the peak, and a short cooldown."""
+"""Warmup-stable-decay: a warmup, most of the run at the peak, and a short cooldown."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrbench.config.checks import require, require_choice
-from lrbench.scheduler.base import Run, Scheduler, Segment, require_duration, require_min_factor
+from lrbench.scheduler.base import Floored, Run, Segment, require_duration
 from lrbench.scheduler.shapes import constant, cosine, descend, linear, one_minus_sqrt
 
 COOLDOWN_SHAPES = {"linear": linear, "cosine": cosine, "1-sqrt": one_minus_sqrt}
 
 
 @dataclass(frozen=True, kw_only=True)
-class WSD(Scheduler):
+class WSD(Floored):
     """Warmup, stable, decay: the peak until the last `cooldown` of the run, then to the floor.
 
     1 until the cooldown, then ``min_factor + (1 - min_factor) · shape(p)``, p being the fraction
@@ -28,17 +28,11 @@ class WSD(Scheduler):
 
     cooldown: str
     cooldown_shape: str
-    min_factor: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_duration("cooldown", self.cooldown)
         require_choice("cooldown_shape", self.cooldown_shape, COOLDOWN_SHAPES)
-        require_min_factor(self.min_factor)
-
-    @property
-    def floor(self) -> float:
-        return self.min_factor
 
     def body(self, run: Run, start: int) -> Sequence[Segment]:
         length = run.whole(self.cooldown)
@@ -50,9 +44,8 @@ class WSD(Scheduler):
             f"({run.total_steps} steps)",
         )
         turn = run.total_steps - length
-        stable = Segment("stable", start, turn, constant(1.0))
-        if length == 0:
-            return [stable]
-        shape = COOLDOWN_SHAPES[self.cooldown_shape]
-        curve = descend(shape, turn, length, 1.0, self.min_factor)
-        return [stable, Segment(f"{self.cooldown_shape} cooldown", turn, run.total_steps, curve)]
+        formula = descend(COOLDOWN_SHAPES[self.cooldown_shape], turn, length, 1.0, self.min_factor)
+        return [
+            Segment("stable", start, turn, constant(1.0)),
+            Segment(f"{self.cooldown_shape} cooldown", turn, run.total_steps, formula),
+        ]

@@ -61,6 +61,12 @@ def factors(
     ]
 
 
+def momenta(schedule: Scheduler, total_steps: int, steps_per_epoch: int) -> list[float | None]:
+    """The momentum of every update, None where the optimizer's own stays."""
+    plan = schedule.plan(total_steps, steps_per_epoch)
+    return [plan.momentum(step) for step in range(total_steps)]
+
+
 def torch_groups(
     make_scheduler: Callable[[Any], Any], steps: int, lr: float = 1.0, key: str = "lr"
 ) -> list[float]:

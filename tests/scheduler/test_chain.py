@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from schedule_oracles import CONF, assert_equal, factors, make, patient_chain, torch_groups
+from schedule_oracles import CONF, assert_equal, factors, make, momenta, patient_chain, torch_groups
 
 from lrbench.config import build
 from lrbench.scheduler import Chain, Part, Progress, Scheduler
@@ -113,7 +113,7 @@ def test_a_part_is_a_run_of_its_own_and_keeps_its_momentum() -> None:
     ours = chain(("50%", make("onecycle"), "base"), ("rest", make("cosine", warmup="50%"), "base"))
     assert factors(ours, 100)[:50] == factors(make("onecycle"), 50)
     assert factors(ours, 100)[50:] == factors(make("cosine", warmup="50%"), 50)
-    assert ours.momenta(100, 10) == [*make("onecycle").momenta(50, 10), *[None] * 50]
+    assert momenta(ours, 100, 10) == [*momenta(make("onecycle"), 50, 10), *[None] * 50]
     names = [phase.name for phase in ours.phases(100, 10)]
     assert names[0] == "part0: rise to the peak"
 

@@ -12,7 +12,7 @@ import timeit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schedule_oracles import factors, loaded, make, schedule_names
+from schedule_oracles import factors, loaded, make, momenta, schedule_names
 
 from lrbench.config.duration import whole_steps
 from lrbench.scheduler import Progress
@@ -83,8 +83,8 @@ def test_phases_cover_the_run_and_curves_agree(name: str, total: int) -> None:
     assert phases[-1].stop == total
     assert all(phase.name for phase in phases)
     assert schedule.factors(total, 7) == factors(schedule, total, 7)
-    momenta = [schedule.momentum(Progress(step, total, 7)) for step in range(total)]
-    assert schedule.momenta(total, 7) == momenta
+    each = [schedule.momentum(Progress(step, total, 7)) for step in range(total)]
+    assert momenta(schedule, total, 7) == each
     assert len(schedule.changes(Progress(total, total, 7))) == len(phases) - 1
 
 
