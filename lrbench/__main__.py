@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
@@ -52,11 +53,15 @@ def train(words: list[str]) -> str | None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # make Hydra hand exceptions on instead of printing them
     if distributed.num_processes() == 1:  # else unwinding would wait for the others
         unwind_on_sigterm()
-    task = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)
     try:
-        sys.argv[1:] = sweep_folders.prepare(words)
+        prepared = sweep_folders.prepare(words)
+        sys.argv[1:] = prepared.argv
+        task = job
+        if prepared.changes:
+            task = functools.partial(job, changes=prepared.changes, config_dir=prepared.config_dir)
+        start = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
         with foreign_files.installed():
-            task()
+            start(task)()
     finally:
         distributed.lead(None)  # where it came to no run
         # Not when interrupted: the same command will go on with the sweep, and conclude it.

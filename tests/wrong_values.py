@@ -9,7 +9,10 @@ KEYS = [
     # trainer
     ("trainer.length=10", "trainer.length=10: '10' is not a duration"),
     ("trainer.length=0 epochs", "trainer.length=0 epochs must be above 0"),
-    ("trainer.length=50%", "trainer.length=50% must be in epochs or steps"),
+    (
+        "trainer.length=50%",
+        "trainer.length=50%: '50%' is not a duration here: write ",
+    ),
     ("trainer.length=null", "trainer.length=None must be of type str"),
     ("trainer.length=-5 epochs", "trainer.length=-5 epochs: '-5 epochs' is not a duration"),
     ("trainer.length=5 hours", "trainer.length=5 hours: '5 hours' is not a duration"),

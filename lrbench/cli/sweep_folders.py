@@ -1,10 +1,11 @@
-"""The command line around Hydra: sweep folders that read well, and resuming."""
+"""What ``python -m lrbench`` says to Hydra in the user's stead: folders' names, and resuming."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,44 +31,56 @@ OPTIONS: Options = {  # of Hydra's, those that make sense here
     )
     for spelling in (f"--{name}", *([f"-{short}"] if short else []))
 }
-STEERING = tuple(f"{key}=" for key in run_folder.STEERING)
+
+CONFIG_KEYS = (*GROUPS, "seed", *run_folder.STEERING)
 
 
-def prepare(argv: Sequence[str]) -> list[str]:
+@dataclass(frozen=True)
+class Prepared:
+    """A command line of ``python -m lrbench``, ready for Hydra.
+
+    Attributes:
+        argv: the words for Hydra.
+        changes: where a run is resumed, overrides of its recorded config.
+        config_dir: the folder of the user's own files.
+    """
+
+    argv: list[str]
+    changes: list[str] = field(default_factory=list)
+    config_dir: Path | None = None
+
+
+def prepare(argv: Sequence[str]) -> Prepared:
     """Rewrite the arguments of ``python -m lrbench`` where Hydra alone does not know what is meant.
 
     - ``trust=MODULE`` is obeyed and taken out: no config file can say it.
     - Options stand first, wherever they were: argparse takes overrides in one stretch only.
-    - ``resume=FOLDER`` runs in FOLDER.
+    - ``resume=FOLDER`` runs in FOLDER. Hydra composes nothing of what lies there, and the command's
+      other overrides are kept for the recorded config.
     - A sweep (``-m``) gets a folder named after the command, so that repeating the command finds
-      it again, and in it one subfolder per job that names every swept key.
+      it again.
 
     Raises:
-        ConfigError: FOLDER is no run folder.
+        ConfigError: FOLDER is no run folder, or a word is none that there can be.
         TrustError: MODULE is no name of a module.
     """
-    words = read_argv(argv, options=OPTIONS)
-    arguments = [*flags(words), *words.overrides]
-    plain = words.overrides
-    resumed = [a.partition("=")[2].strip("'\"") for a in plain if a.startswith("resume=")]
-    if resumed and resumed[-1] not in ("", "null"):
-        return _resume(arguments, plain, resumed[-1])
-    overrides = OverridesParser.create().parse_overrides(plain)
+    words = read_argv(argv, ("resume",), options=OPTIONS, config_keys=CONFIG_KEYS)
+    overrides = OverridesParser.create().parse_overrides(words.overrides)
     given = {override.key_or_group: override for override in overrides}
-    swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
+    resumed = words.own.get("resume", "null")  # as written: Hydra's grammar would see seed=0 in it
+    if resumed not in ("", "null"):
+        return _resume(words, overrides, resumed)
     # An experiment may be a sweep by itself, with a folder of its own: that is its YAML's affair
     # until more than its name is given.
     settings = [key for key in given if not key.startswith(("hydra", *run_folder.STEERING))]
     added: list[str] = []
-    sweeps = {"-m", "--multirun"} & set(arguments) or "experiment" in given
+    sweeps = "--multirun" in words.options or "experiment" in given
     if sweeps and settings != ["experiment"] and "hydra.sweep.dir" not in given:
         added.append(f"hydra.sweep.dir={quoted(sweep_dir(overrides))}")
-    if sweeps and set(swept) - {"scheduler", "seed"} and "hydra.sweep.subdir" not in given:
-        added.append(f"hydra.sweep.subdir={quoted(sweep_subdir(swept))}")
-    return [*arguments, *added]
+    return Prepared([*_flags(words), *words.overrides, *added], config_dir=words.config_dir)
 
 
-def flags(words: Argv) -> list[str]:
+def _flags(words: Argv) -> list[str]:
     """The options of `words`, as Hydra reads them."""
     found = ["--help"] if words.help else []
     for name, value in words.options.items():
@@ -75,21 +88,21 @@ def flags(words: Argv) -> list[str]:
     return found if words.config_dir is None else [*found, "--config-dir", str(words.config_dir)]
 
 
-def _resume(arguments: list[str], plain: list[str], folder: str) -> list[str]:
-    hidden = Path(folder) / ".hydra"
-    if not (hidden / "config.yaml").is_file():
-        raise ConfigError(f"resume={folder} is not a run folder: it has no .hydra/config.yaml")
-    changes = [a for a in plain if not a.startswith((*STEERING, "hydra"))]
-    begun: list[str] = []
-    if changes:  # compose the run's own overrides with the new ones, which win
-        parser = OverridesParser.create()
-        new = {override.key_or_group for override in parser.parse_overrides(changes)}
-        made_with = parser.parse_overrides(run_folder.recorded_overrides(Path(folder)))
-        begun = [o.input_line or "" for o in made_with if o.key_or_group not in new]
-    # The folder's own name may hold what Hydra's grammar takes for its own: seed=0.
-    rest = [a for a in arguments if not a.startswith("resume=")]
-    added = [*begun, f"resume={quoted(folder)}", f"hydra.run.dir={quoted(folder)}"]
-    return [*rest, *added]
+def _resume(words: Argv, overrides: Sequence[Override], folder: str) -> Prepared:
+    if not Path(folder, run_folder.CONFIG).is_file():
+        raise ConfigError(f"resume={folder} is not a run folder: it has no {run_folder.CONFIG}")
+    if "--multirun" in words.options:
+        raise ConfigError(f"resume={folder} goes on with one run: leave -m out")
+    for_hydra = [o.input_line or "" for o in overrides if o.key_or_group.startswith("hydra")]
+    steering = [o.input_line or "" for o in overrides if o.key_or_group in run_folder.STEERING]
+    changes = [
+        o.input_line or ""
+        for o in overrides
+        if not o.key_or_group.startswith("hydra") and o.key_or_group not in run_folder.STEERING
+    ]
+    added = [f"resume={quoted(folder)}", f"hydra.run.dir={quoted(folder)}"]
+    own = Argv(options=words.options, help=words.help)
+    return Prepared([*_flags(own), *for_hydra, *steering, *added], changes, words.config_dir)
 
 
 def quoted(text: str) -> str:
@@ -113,21 +126,5 @@ def sweep_dir(overrides: Sequence[Override]) -> str:
 def folder_name(parts: Sequence[str], settings: Sequence[str]) -> str:
     """``outputs/<parts>-<hash of the settings>``: the same for the same command."""
     digest = hashlib.sha256("\n".join(sorted(settings)).encode())
-    name = re.sub(r"[^\w.-]+", "_", "-".join(parts))
+    name = re.sub(r"[^\w.-]+", "_", "-".join(parts))[:100]
     return f"outputs/{name}-{digest.hexdigest()[:6]}"
-
-
-def sweep_subdir(swept: Sequence[str]) -> str:
-    """One folder per strategy, in it one per job: ``onecycle/lr=0.1,seed=0``.
-
-    The values are interpolations that Hydra fills in for each job.
-    """
-    parts = []
-    for key in swept:
-        if key in GROUPS and key != "scheduler":
-            parts.append(f"{key}=${{hydra:runtime.choices.{key}}}")
-        elif key not in ("scheduler", "seed"):
-            short = key.rpartition(".")[2]
-            clash = sum(other.rpartition(".")[2] == short for other in swept) > 1
-            parts.append(f"{key if clash else short}=${{{key}}}")
-    return "/".join(["${hydra:runtime.choices.scheduler}", ",".join([*parts, "seed=${seed}"])])

@@ -10,16 +10,20 @@ _PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(epochs?|step
 
 
 @lru_cache(maxsize=1024)
-def parse(text: str) -> tuple[float, str]:
+def parse(text: str, percent: bool = True) -> tuple[float, str]:
     """Split a duration into its amount and its unit: ``"epochs"``, ``"steps"`` or ``"%"``.
+
+    Args:
+        percent: whether it may be a share of the run.
 
     Raises:
         ValueError: `text` is no duration, or is a fraction of a step.
     """
     match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     amount = float(match[1]) if match else math.nan
-    if match is None or not math.isfinite(amount):
-        raise ValueError(f"{text!r} is not a duration: write '5 epochs', '200 steps' or '10%'")
+    if match is None or not math.isfinite(amount) or (match[2] == "%" and not percent):
+        kinds = "'5 epochs', '200 steps' or '10%'" if percent else "'5 epochs' or '200 steps'"
+        raise ValueError(f"{text!r} is not a duration{'' if percent else ' here'}: write {kinds}")
     unit = match[2] if match[2] == "%" else match[2].rstrip("s") + "s"
     if unit == "steps" and amount != int(amount):
         raise ValueError(f"{text!r} is not a whole number of steps")

@@ -2,34 +2,88 @@
 
 Hydra acts on its own node of the config before lrbench sees it: it imports the classes of
 callbacks and of loggers, calls what they name, and sets environment variables. On the command line
-that is the user's affair; a file in ``--config-dir``, perhaps from someone else, may only set
-where runs go and what a sweep varies.
+that is the user's affair. A file in ``--config-dir``, perhaps from someone else, is plain data for
+one of lrbench's groups, and of Hydra's node it may set `FREE` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra._internal.hydra
+from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import (
+    CachingConfigRepository,
+    ConfigRepository,
+    IConfigRepository,
+)
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins.structured_config_source import StructuredConfigSource
+from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lrbench.config import CONF, ConfigError, flatten, trust
+from lrbench.config import GROUPS, ConfigError, flatten, sweeps, trust
+from lrbench.config.plain_yaml import ReadError, parse_yaml
 
-FREE = ("mode", "run.dir", "sweep.dir", "sweep.subdir", "sweeper.params")  # any file may set these
-# Hydra's own notes on what it composed; the command's overrides are compared for themselves.
-NOTES = ("runtime", "overrides", "job.override_dirname")
+FOREIGN_GROUPS = (*GROUPS, "study")  # what a folder of the user's own may hold files for
+# Of Hydra's node, what any file may set: str stands for a text.
+FREE: Mapping[str, Any] = {
+    "mode": str,
+    "run": {"dir": str},
+    "sweep": {"dir": str, "subdir": str},
+    "sweeper": {"params": dict},
+}
+MOST_BYTES = 2**20  # of a config file
+
+
+class Repository(ConfigRepository):
+    """Hydra's access to config files; those of folders that are not lrbench's are checked."""
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Read a config file.
+
+        Raises:
+            ConfigError: it is not for one of lrbench's groups, no plain data, or speaks of Hydra.
+        """
+        if ".." in config_path.split("/") or not config_path.isprintable():
+            raise ConfigError(f"{config_path!r} is no name of a config file")
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        checked = source is not None and _is_foreign(source) and not _trusted()
+        if checked and source is not None:
+            if config_path.split("/")[0] not in FOREIGN_GROUPS:
+                raise _refused(f"{config_path} is no file of {', '.join(FOREIGN_GROUPS)}")
+            if source.scheme() == "file":
+                _check_text(Path(source.path, f"{config_path.removesuffix('.yaml')}.yaml"))
+        result = super().load_config(config_path)
+        if checked and result is not None:
+            for default in result.defaults_list or ():
+                named = getattr(default, "group", None) or getattr(default, "path", None) or ""
+                for name in (named.lstrip("/"), default.package or ""):
+                    if re.match(r"(_global_\.)?hydra\b", name) or "${" in name:
+                        raise _refused(f"defaults: {named} in {config_path}")
+        return result
 
 
 class Loader(ConfigLoaderImpl):
     """Hydra's loader, which every composition passes through, in every launcher's processes."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.repository = Repository(config_search_path)
+        self._jobs: dict[str, Any] = {}  # of a sweep: each folder, and what is trained there
 
     def load_configuration(
         self,
@@ -39,46 +93,34 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """Compose, and refuse what only the command line may say.
+        """Compose a config; that of a whole sweep with the first of several choices of a group.
 
         Raises:
-            ConfigError: a file sets what it may not.
+            ConfigError: a file sets what only the command line may say, or a list is empty.
         """
-        own = self._only_own_folders(overrides)
-        mine = config_name is None or (CONF / f"{config_name}.yaml").is_file()
-        if not mine or self._main() != str(CONF):
-            raise ConfigError(
-                "--config-name and --config-path are not for lrbench: give a folder of your own "
-                "files with --config-dir"
-            )
-        cfg = self._compose(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-        if own or trust.HYDRA in trust.trusted():
-            return cfg
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        for_hydra = [o.input_line or "" for o in parsed if o.is_hydra_override()]
-        for_task = [o.input_line or "" for o in parsed if not o.is_hydra_override()]
-        plain = self._compose(
-            config_name, for_hydra, run_mode, from_shell, validate_sweep_overrides
-        )
-        found, asked = _hydra_settings(cfg), _hydra_settings(plain)
-        _check_parameters(cfg.hydra.sweeper.get("params") or {})
-        given = cfg.hydra.overrides
-        if (list(given.hydra), list(given.task)) != (for_hydra, for_task):
-            raise _refused("overrides", given)
-        for key in (*found, *asked):
-            if found.get(key) != asked.get(key):
-                raise _refused(key, found.get(key))
+        how = (config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        if run_mode is not RunMode.MULTIRUN:
+            return self._compose(*how)
+        parsed = OverridesParser.create(config_loader=self).parse_overrides(overrides)
+        first = [sweeps.first_choice(o, self.repository.group_exists) for o in parsed]
+        cfg = self._compose(config_name, first, *how[2:])
+        cfg.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
+        sweeps.check_lists(cfg, self)
+        sweeps.make_launcher_private(cfg)
         return cfg
 
-    def _compose(self, config_name: str | None, overrides: list[str], *how: Any) -> DictConfig:
-        try:
-            return super().load_configuration(config_name, overrides, *how)
-        except (HydraException, OmegaConfBaseException, OSError):
-            raise
-        except Exception as error:  # damaged YAML, and what Hydra does not foresee
-            words = " ".join(o for o in overrides if not o.startswith("hydra"))
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ConfigError(f"{words} cannot be composed ({reason})") from error
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """Compose the config of a sweep's job, in a folder that names whatever is swept.
+
+        Raises:
+            ConfigError: another job of the sweep has the same folder.
+        """
+        config = super().load_sweep_config(master_config, sweep_overrides)
+        sweeps.name_folder(config, master_config, sweep_overrides, self)
+        sweeps.refuse_collision(config, sweep_overrides, self._jobs)
+        return config
 
     def get_group_options(
         self,
@@ -91,15 +133,65 @@ class Loader(ConfigLoaderImpl):
         options = super().get_group_options(group_name, results_filter, config_name, overrides)
         return [option for option in options if not option.startswith("_")]
 
-    def _only_own_folders(self, overrides: list[str]) -> bool:
-        """Whether nothing but Hydra's and lrbench's own configs is searched."""
-        providers = {entry.provider for entry in self.config_search_path.get_path()}
-        searched = any(o.lstrip("+").startswith("hydra.searchpath") for o in overrides)
-        return "command-line" not in providers and not searched
+    def _compose(self, config_name: str | None, overrides: list[str], *how: Any) -> DictConfig:
+        try:
+            return super().load_configuration(config_name, overrides, *how)
+        except (HydraException, OmegaConfBaseException, OSError, ConfigError):
+            raise
+        except Exception as error:  # damaged YAML, and what Hydra does not foresee
+            words = " ".join(o for o in overrides if not o.startswith("hydra"))
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"{words} cannot be composed ({reason})") from error
 
-    def _main(self) -> str:
-        entries = self.config_search_path.get_path()
-        return next((e.path for e in entries if e.provider == "main"), "").removeprefix("file://")
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        """One file, with its content where it belongs in the config.
+
+        Raises:
+            ConfigError: it sets more of Hydra's node than `FREE`, or has a key with a dot.
+        """
+        result = super()._load_single_config(default, repo)
+        path = default.config_path or ""
+        if not (default.primary or path.split("/")[0] == "hydra" or _trusted()):
+            content = OmegaConf.to_container(result.config, resolve=False)
+            if isinstance(content, dict) and "hydra" in content:
+                _check_free(content.pop("hydra"), FREE, "hydra")
+            _check_keys(content, path)
+        return result
+
+
+class FilesLoader(Loader):
+    """Composes single files of `folders`, the first of which is lrbench's own, and nothing else.
+
+    It looks for no plugins and leaves Hydra's global state alone.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.repository = object.__new__(Repository)
+        providers = ["main", *["command-line"] * (len(folders) - 1)]
+        self.repository.sources = [
+            *(
+                FileConfigSource(p, str(f.resolve()))
+                for p, f in zip(providers, folders, strict=True)
+            ),
+            StructuredConfigSource("schema", "structured://"),
+        ]
+
+    def compose_file(self, config_path: str) -> DictConfig:
+        """The file at `config_path` with its defaults, where it belongs in a config."""
+        base = version.VersionBase.instance()
+        before, base.version_base = base.version_base, version._get_version("1.3")
+        try:
+            repo = CachingConfigRepository(self.repository)
+            found = create_defaults_list(
+                repo=repo,
+                config_name=config_path,
+                overrides_list=[],
+                prepend_hydra=False,
+                skip_missing=False,
+            )
+            return self._compose_config_from_defaults_list(found.defaults, repo)
+        finally:
+            base.version_base = before
 
 
 @contextmanager
@@ -114,22 +206,57 @@ def installed() -> Iterator[None]:
         module.ConfigLoaderImpl = before
 
 
-def _hydra_settings(cfg: DictConfig) -> dict[str, Any]:
-    """The leaves of Hydra's node as written, without those in `FREE` and `NOTES`."""
-    node = flatten(OmegaConf.to_container(cfg.hydra, resolve=False))
-    skipped = tuple(f"{key}." for key in (*FREE, *NOTES))
-    return {key: value for key, value in node.items() if not f"{key}.".startswith(skipped)}
+def _is_foreign(source: ConfigSource) -> bool:
+    return source.provider == "command-line" or source.provider.startswith("hydra.searchpath")
 
 
-def _check_parameters(parameters: Mapping[Any, Any]) -> None:
-    """A sweep's parameters become overrides of its jobs, which are for settings alone."""
-    for key, value in parameters.items():
-        if str(key).strip().lstrip("+~").startswith(("hydra", trust.KEY)):
-            raise _refused(f"sweeper.params.{key}", value)
+def _trusted() -> bool:
+    return trust.HYDRA in trust.trusted()
 
 
-def _refused(key: str, value: Any) -> ConfigError:
+def _check_text(path: Path) -> None:
+    """Refuse a file that is too large, or whose aliases could describe an endless text."""
+    if path.stat().st_size > MOST_BYTES:
+        raise ConfigError(f"{path} has more than {MOST_BYTES:,} bytes")
+    try:
+        parse_yaml(path.read_text(encoding="utf-8"))
+    except (ReadError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} {error}") from error
+
+
+def _check_keys(content: Any, path: str) -> None:
+    """Refuse keys with dots, which look like nested ones and are not."""
+    nested: Sequence[Any] = content if isinstance(content, list) else ()
+    if isinstance(content, dict):
+        for key in content:
+            if "." in str(key) and path.split("/")[0] != "study":
+                nested_key = ": ".join(str(key).split("."))
+                raise ConfigError(f"{key} in {path}: a key holds no dots; write {nested_key}")
+        nested = list(content.values())
+    for item in nested:
+        _check_keys(item, path)
+
+
+def _check_free(node: Any, free: Any, place: str) -> None:
+    """Refuse what `free` does not name or is of another kind."""
+    if free is dict and isinstance(node, dict):
+        for key, value in node.items():
+            sane = re.fullmatch(r"[+~]*[\w./@-]+", str(key))
+            own = str(key).lstrip("+~").startswith(("hydra", trust.KEY)) or "@hydra" in str(key)
+            if not sane or own or isinstance(value, dict):
+                raise _refused(f"{place}.{key}={value}")
+    elif isinstance(free, Mapping) and isinstance(node, dict):
+        for key, value in node.items():
+            if key not in free:
+                leaf, setting = next(iter(flatten({key: value}).items()))
+                raise _refused(f"{place}.{leaf}={setting}")
+            _check_free(value, free[key], f"{place}.{key}")
+    elif free is not str or not isinstance(node, str):
+        raise _refused(f"{place}={node}")
+
+
+def _refused(what: str) -> ConfigError:
     return ConfigError(
-        f"hydra.{key}={value} in a config file: write it on the command line, or, if you trust "
-        f"those files to run code, {trust.KEY}={trust.HYDRA}"
+        f"{what} in a config file: write it on the command line, or, if you trust those files to "
+        f"run code, {trust.KEY}={trust.HYDRA}"
     )

@@ -1,4 +1,4 @@
-"""The run folder's rules: whose it is, whether its run is done, cut or new, and its result."""
+"""The run folder: the names of its files, whose it is, and whether its run is done, cut or new."""
 
 from __future__ import annotations
 
@@ -15,25 +15,41 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig, OmegaConf
 
-from lrbench.config import flatten
+from lrbench.config import GROUPS, PARTS, flatten
 from lrbench.config.plain_yaml import parse_scalar
-from lrbench.files.atomic import atomic_write, remove_scratch
-from lrbench.files.checksum import SealError, check_object, check_text, sealed_object, sealed_text
+from lrbench.files.atomic import SCRATCH, atomic_write, remove_scratch
+from lrbench.files.checksum import check_object, check_text, sealed_object, sealed_text
+from lrbench.files.reading import parse_yaml, read_bytes
 
 log = logging.getLogger(__name__)
 
+HIDDEN = ".hydra"
+CONFIG = f"{HIDDEN}/config.yaml"  # resolved: plain data
+CHOICES = f"{HIDDEN}/hydra.yaml"  # Hydra's own config, of which only the choices' names are read
+OVERRIDES = f"{HIDDEN}/overrides.yaml"
 CHECKPOINT = "checkpoint.pt"
 RESULT = "result.json"
+HISTORY = "history.csv"
 LOG = "lrbench.log"
-SWEEP = "multirun.yaml"  # which Hydra writes as a sweep begins
+EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
+SWEEP = "multirun.yaml"  # in a sweep's folder, which Hydra writes as it begins
 STEERING = ("resume", "resume_policy", "rerun")  # keys that only steer the command
 
+# Keys that say where a run is made and how often it saves, not what it is: they are recorded, and
+# a run stays the same run when they change.
+PLACES = (
+    "dataset.cache",
+    "dataset.download",
+    "dataset.root",
+    "trainer.checkpoint_interval_seconds",
+    "trainer.device",
+    "trainer.num_threads",
+)
 
 _RESOLVER = re.compile(r"\$\{[\w.]+:.*\}")
+_ELSEWHERE = "choose another folder with hydra.run.dir=... (sweep: hydra.sweep.dir=...)"
 
 
 class FolderError(ValueError):
@@ -64,9 +80,37 @@ def _decoded(written: Any, resolved: Any) -> Any:
     return parse_scalar(resolved) if alone and isinstance(resolved, str) else resolved
 
 
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` without `PLACES`: two runs with equal identities are the same run."""
+    return {
+        group: {key: v for key, v in node.items() if f"{group}.{key}" not in PLACES}
+        if isinstance(node, Mapping)
+        else node
+        for group, node in config.items()
+    }
+
+
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """A hash that two configs share exactly if they are equal."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    """A hash that two configs share exactly if their identities are equal."""
+    content = json.dumps(identity(config), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def check_ours(folder: Path) -> None:
+    """Refuse a folder with files that are nobody's run, and links in place of a run's files.
+
+    Raises:
+        FolderError: it is one; nothing in it was touched.
+    """
+    names = sorted(path.name for path in folder.iterdir())
+    for name in names:
+        ours = name in (HIDDEN, LOG, RESULT, CHECKPOINT, HISTORY, SWEEP) or name.startswith(EVENTS)
+        if ours and (folder / name).is_symlink():
+            raise FolderError(f"{folder / name} is a link, and lrbench writes through none")
+    scratch = re.compile(rf"\..*\.\d+{re.escape(SCRATCH)}")
+    others = [n for n in names if n not in (HIDDEN, LOG) and not scratch.fullmatch(n)]
+    if others and not (folder / CONFIG).is_file():
+        raise FolderError(f"{folder} holds {others[0]} and no run of lrbench: {_ELSEWHERE}")
 
 
 def lock(folder: Path, *, wait: bool = False) -> int:
@@ -88,13 +132,13 @@ def lock(folder: Path, *, wait: bool = False) -> int:
         if not wait:
             os.close(handle)
             raise FolderError(
-                f"{folder} is in use by another process: wait for it to end, or choose another "
-                "folder with hydra.run.dir=..."
+                f"{folder} is in use by another process: wait for it to end, or {_ELSEWHERE}"
             ) from None
         log.warning("%s is in use by another process: waiting for it to end", folder)
         fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks: go on without
-        pass
+    except OSError as error:
+        why = error.strerror
+        log.warning("%s cannot be locked (%s): nothing keeps another process out", folder, why)
     return handle
 
 
@@ -108,14 +152,14 @@ def finished(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The result of the run in `folder`, or None where it is not finished.
 
     Raises:
-        FolderError: the folder belongs to another config, or its files are damaged.
+        FolderError: the folder belongs to another config, or its files are not lrbench's as it
+            wrote them.
     """
-    if (folder / ".hydra" / "config.yaml").exists():
-        differences = diff(plain_config(recorded(folder, "config")), config)
+    if (folder / CONFIG).exists():
+        differences = diff(read_config(folder), config)
         if differences:
             raise FolderError(
-                f"{folder} holds a run of another config ({differences}): choose another folder "
-                "with hydra.run.dir=... (sweep: hydra.sweep.dir=...)"
+                f"{folder} holds a run of another config ({differences}): {_ELSEWHERE}"
             )
     path = folder / RESULT
     if not path.exists():
@@ -123,63 +167,97 @@ def finished(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         result = read_result(folder)
     except ValueError as error:
-        raise FolderError(f"{path} is damaged ({error}): delete {folder}, run again") from error
+        raise FolderError(f"{path} is damaged or no result ({error}): {_ELSEWHERE}") from error
     recorded_print = result.get("fingerprint")
     if recorded_print != fingerprint(config):
         raise FolderError(
             f"{path} is the result of another config (fingerprint {recorded_print}, "
-            f"now {fingerprint(config)}): choose another folder with hydra.run.dir=..."
+            f"now {fingerprint(config)}): {_ELSEWHERE}"
         )
     return result
 
 
-def recorded(folder: Path, name: str) -> DictConfig:
-    """``.hydra/{name}.yaml`` of the run in `folder`.
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of the run in `folder`: plain data, without `STEERING`.
 
     Raises:
         FileNotFoundError: there is none.
-        FolderError: it is damaged.
+        FolderError: it is not what lrbench wrote.
     """
-    cfg = _read_yaml(folder, name)
-    if not isinstance(cfg, DictConfig) or not cfg:
-        raise _damaged(folder, name, "not a mapping")
-    return cfg
+    config = _read_yaml(folder, CONFIG)
+    missing = [key for key in (*PARTS, "seed") if key not in config]
+    if missing:
+        raise _damaged(folder, CONFIG, f"it has no {missing[0]}")
+    keys = {key: value for key, value in config.items() if key not in STEERING}
+    for key, value in flatten(keys).items():
+        if isinstance(value, str) and "${" in value:
+            raise _damaged(folder, CONFIG, f"{key}={value}, where a value must stand")
+    return keys
+
+
+def read_choices(folder: Path) -> dict[str, str]:
+    """The names of what was chosen for the run in `folder`, such as its scheduler's.
+
+    Nothing else is read of what Hydra left there.
+
+    Raises:
+        FolderError: a name is none, or the file is damaged.
+    """
+    node: Any = _read_yaml(folder, CHOICES)
+    for key in ("hydra", "runtime", "choices"):
+        node = node.get(key) if isinstance(node, dict) else None
+    names = node if isinstance(node, dict) else {}
+    for key, value in names.items():
+        for text in (key, "" if value is None else value):
+            if not isinstance(text, str) or not re.fullmatch(r"[\w./@+ -]*", text):
+                raise _damaged(folder, CHOICES, f"{text!r} is no name of a choice")
+    return {key: value for key, value in names.items() if value is not None}
 
 
 def recorded_overrides(folder: Path) -> list[str]:
-    """What the command that began the run in `folder` said of it.
-
-    Not what a file from someone else could pretend that it said to Hydra.
+    """What the command that began the run in `folder` said of the run's parts, and nothing else.
 
     Raises:
         FolderError: the file is damaged.
     """
     try:
-        words = OmegaConf.to_container(_read_yaml(folder, "overrides"))
+        text = read_bytes(folder / OVERRIDES).decode()
+        check_text(text)
+        words = parse_yaml(text)
     except FileNotFoundError:
         return []
+    except ValueError as error:
+        raise _damaged(folder, OVERRIDES, " ".join(str(error).split())) from error
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise _damaged(folder, "overrides", "not a list of texts")
-    return [w for w in words if not w.startswith("-") and not w.lstrip("+~").startswith("hydra")]
+        raise _damaged(folder, OVERRIDES, "not a list of texts")
+    known = "|".join((*GROUPS, "seed"))
+    own = re.compile(rf"[+~]*({known})(\.[\w.]+)?(@({known})\.[\w.]+)?(=.*)?", re.DOTALL)
+    return [word for word in words if own.fullmatch(word)]
 
 
-def _read_yaml(folder: Path, name: str) -> DictConfig | ListConfig:
+def _read_yaml(folder: Path, name: str) -> dict[str, Any]:
     try:
-        text = (folder / ".hydra" / f"{name}.yaml").read_text()
+        text = read_bytes(folder / name).decode()
         check_text(text)
-        return OmegaConf.create(text)
-    except (SealError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        content = parse_yaml(text)
+    except ValueError as error:
         raise _damaged(folder, name, " ".join(str(error).split())) from error
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and "." not in key for key in content
+    ):
+        raise _damaged(folder, name, "it is no mapping of names")
+    return content
 
 
 def _damaged(folder: Path, name: str, reason: str) -> FolderError:
-    path = folder / ".hydra" / f"{name}.yaml"
-    return FolderError(f"{path} is damaged ({reason}): delete {folder}, run again")
+    return FolderError(
+        f"{folder / name} is damaged or not lrbench's ({reason}): {_ELSEWHERE}, or restore it"
+    )
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What differs between two configs, as ``key: old → new, ...``; empty where nothing does."""
-    before, after = flatten(old), flatten(new)
+    """What differs between two runs, as ``key: old → new, ...``; empty where nothing does."""
+    before, after = flatten(identity(old)), flatten(identity(new))
     return ", ".join(
         f"{key}: {before.get(key, 'unset')} → {after.get(key, 'unset')}"
         for key in sorted(before.keys() | after.keys())
@@ -187,23 +265,21 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     )
 
 
-def write_config(folder: Path, cfg: DictConfig, hydra: DictConfig) -> None:
-    """Write `.hydra/` as Hydra would.
+def write_config(folder: Path, cfg: Mapping[str, Any] | DictConfig, hydra: DictConfig) -> None:
+    """Write `.hydra/`: the config resolved, and once what Hydra itself would leave there.
 
     lrbench does it in Hydra's stead, which overwrites these files before anything can be refused.
     """
-    hidden = folder / ".hydra"
+    hidden = folder / HIDDEN
     hidden.mkdir(exist_ok=True)
-    nodes = {
-        "hydra": OmegaConf.create({"hydra": hydra}),
-        "overrides": hydra.overrides.task,
-        "config": cfg,
-    }
     try:
-        for name, node in nodes.items():
-            write_yaml(hidden / f"{name}.yaml", node)
+        if not (folder / CHOICES).exists():
+            write_yaml(folder / CHOICES, OmegaConf.create({"hydra": hydra}))
+            write_yaml(folder / OVERRIDES, hydra.overrides.task)
+        write_yaml(folder / CONFIG, OmegaConf.create(plain_config(cfg)))
     except OSError:  # a full disk: what is begun here is not worth keeping
-        shutil.rmtree(hidden, ignore_errors=True)
+        if not (folder / CHECKPOINT).exists():
+            shutil.rmtree(hidden, ignore_errors=True)
         raise
 
 
@@ -221,9 +297,9 @@ def read_result(folder: Path) -> dict[str, Any]:
         ValueError: it is damaged, and how.
     """
     try:
-        result = json.loads((folder / RESULT).read_text())
+        result = json.loads(read_bytes(folder / RESULT))
     except RecursionError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(result, dict):
         raise ValueError("not an object")
     check_object(result)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lrbench.config import ConfigError
 from lrbench.files import run_folder
@@ -57,7 +57,7 @@ def read_history(folder: Path) -> History:
         if not needed.is_file():
             raise ConfigError(f"history={folder} is not a run folder: it has no {needed.name}")
     steps, losses, steps_per_epoch = _evaluations(path)
-    cfg = run_folder.recorded(folder, "config")
+    cfg = OmegaConf.create(run_folder.read_config(folder))
     settings = build_part(cfg, "trainer")
     # The epochs in the file are rounded to six digits; sizes, where known, are exact.
     sizes = build_part(cfg, "dataset").sizes()

@@ -7,25 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
-from lrbench.config import build, flatten
+from lrbench.config import PARTS, build, flatten
 from lrbench.config.checks import require_choice
+from lrbench.config.compose import change
 from lrbench.files import run_folder
 from lrbench.files.run_folder import FolderError
 from lrbench.run.checkpoint import load_checkpoint, save_checkpoint
+from lrbench.run.parts import build_parts
 
 log = logging.getLogger(__name__)
 
-_STEERING = tuple(f"{key}=" for key in run_folder.STEERING)
 POLICIES = ("rescale", "keep", "cooldown")
 
 
-def resume(folder: Path, asked: DictConfig | None, policy: str | None) -> DictConfig:
-    """The config that the run in `folder` goes on with.
+def resume(
+    folder: Path, changes: Sequence[str], config_dir: Path | None, policy: str | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The config that the run in `folder` goes on with, and the names of its choices.
 
-    Without a policy it is the recorded one. With one, only the schedule and the length may have
-    changed, and the folder is made over to the new config:
+    Of the folder the resolved config and those names are read, as plain data.
+
+    Without a policy it is the recorded one, in other places perhaps. With one, only the schedule
+    and the length may have changed, and the folder is made over to the new config:
 
     - ``rescale``: the schedule asked for, as if it had been laid out on the new length from the
       start; the lr may leap where the run is taken up.
@@ -34,15 +40,19 @@ def resume(folder: Path, asked: DictConfig | None, policy: str | None) -> DictCo
     - ``cooldown``: like keep up to here, then linearly to zero at the end.
 
     Args:
-        asked: the recorded config with the command line's changes; None where there are none.
+        changes: overrides of the recorded config.
+        config_dir: a folder with files of the user's own, for the choices among them.
 
     Raises:
         FolderError: the command changes what no policy allows, or changes anything without one.
         CheckpointError: there is no checkpoint to go on from.
     """
-    recorded = _completed(folder, run_folder.recorded(folder, "config"))
-    old = run_folder.plain_config(recorded)
-    new = old if asked is None else run_folder.plain_config(asked)
+    old = _completed(folder, run_folder.read_config(folder))
+    new = change(old, changes, config_dir) if changes else old
+    choices = run_folder.read_choices(folder)
+    for override in OverridesParser.create().parse_overrides(list(changes)):
+        if override.key_or_group in PARTS and override.package is None:
+            choices[override.key_or_group] = str(override.value())
     differences = run_folder.diff(old, new)
     if policy is None:
         if differences:
@@ -50,9 +60,9 @@ def resume(folder: Path, asked: DictConfig | None, policy: str | None) -> DictCo
                 f"resume={folder} would change the run ({differences}): leave that out, or say how "
                 f"to go on with resume_policy={', '.join(POLICIES[:-1])} or {POLICIES[-1]}"
             )
-        return recorded
+        return new, choices
     require_choice("resume_policy", policy, POLICIES)
-    before, after = flatten(old), flatten(new)
+    before, after = (flatten(run_folder.identity(config)) for config in (old, new))
     for key in sorted(before.keys() | after.keys()):
         free = key.startswith("scheduler.") or key == "trainer.length"
         if not free and before.get(key) != after.get(key):
@@ -61,17 +71,17 @@ def resume(folder: Path, asked: DictConfig | None, policy: str | None) -> DictCo
                 "scheduler and trainer.length can change within a run"
             )
     if not differences and policy != "cooldown":
-        return recorded
+        return new, choices
     checkpoint = load_checkpoint(folder / run_folder.CHECKPOINT)
     total_steps = _new_length(new, checkpoint, folder)
     if policy != "rescale":
         new = {**new, "scheduler": _kept(policy, old["scheduler"], checkpoint, total_steps)}
-    scheduler = build(new["scheduler"], "scheduler")
+    scheduler = build_parts(new).scheduler
     try:
         scheduler.plan(total_steps, checkpoint["steps_per_epoch"])
     except ValueError as error:
         raise FolderError(f"scheduler.{error}") from error
-    return _make_over(folder, new, checkpoint, policy)
+    return _make_over(folder, new, checkpoint, policy), choices
 
 
 def _new_length(new: Mapping[str, Any], checkpoint: Mapping[str, Any], folder: Path) -> int:
@@ -112,7 +122,7 @@ def _kept(
 
 def _make_over(
     folder: Path, config: dict[str, Any], checkpoint: dict[str, Any], policy: str
-) -> DictConfig:
+) -> dict[str, Any]:
     """Write `config` into the checkpoint and `.hydra/`; the run is no longer done."""
     differences = run_folder.diff(checkpoint["config"], config)
     step = checkpoint["state"]["step"]
@@ -126,24 +136,18 @@ def _make_over(
     return _write_config(folder, config)
 
 
-def _write_config(folder: Path, config: dict[str, Any]) -> DictConfig:
-    cfg = OmegaConf.create({**config, "resume": None, "resume_policy": None})
-    run_folder.write_yaml(folder / ".hydra" / "config.yaml", cfg)
-    return cfg
+def _write_config(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    run_folder.write_yaml(folder / run_folder.CONFIG, OmegaConf.create(config))
+    return config
 
 
-def _completed(folder: Path, recorded: DictConfig) -> DictConfig:
+def _completed(folder: Path, recorded: dict[str, Any]) -> dict[str, Any]:
     """The recorded config, or the checkpoint's where a kill cut a making over between the two."""
     path = folder / run_folder.CHECKPOINT
     if not path.exists():
         return recorded
     checkpoint = load_checkpoint(path)
-    before = run_folder.fingerprint(run_folder.plain_config(recorded))
+    before = run_folder.fingerprint(recorded)
     if checkpoint.get("made_over_from") != before:
         return recorded
     return _write_config(folder, checkpoint["config"])
-
-
-def changes_on_resume(overrides: Sequence[str]) -> bool:
-    """Whether a command with ``resume=`` asks for anything else than to go on."""
-    return any(not override.startswith(_STEERING) for override in overrides)

@@ -74,7 +74,6 @@ def run(
     """
     handle = run_folder.lock(folder, wait=in_sweep)
     try:
-        run_folder.clear(folder)
         return _run(cfg, folder, hydra, rerun, in_sweep)
     except (MemoryError, RuntimeError) as error:
         reason = _lacks_memory(error)
@@ -111,7 +110,9 @@ def _run(
     OmegaConf.to_container(hydra.runtime.choices, resolve=True)
     if rerun not in (None, "failed"):
         raise ConfigError(f"rerun={rerun} must be null or failed")
+    run_folder.check_ours(folder)
     result = run_folder.finished(folder, config)
+    run_folder.clear(folder)
     if result is not None and rerun == "failed" and result["status"] == DIVERGED:
         run_folder.start_over(folder)
     elif result is not None:

@@ -5,7 +5,7 @@ It watches run folders alone, so that it is the same for every launcher, whereve
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
 import os
 import shlex
@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
+from lrbench.config import sweeps
 from lrbench.files import run_folder
 from lrbench.files.result import parse_result
 from lrbench.record.display import clock, say
@@ -47,11 +48,26 @@ _follower: threading.Thread | None = None
 class Watch(Callback):
     """Hydra's callback: begins to watch when a sweep is launched."""
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Give a run whose folder is named after the time the first name that is free."""
+        written: Any = OmegaConf.to_container(config.hydra.run, resolve=False)
+        if "${now:" not in written["dir"]:
+            return
+        HydraConfig.instance().set_config(config)  # for ${hydra:...} in the name
+        OmegaConf.set_readonly(config.hydra, False)
+        config.hydra.run.dir = str(_claim(Path(config.hydra.run.dir)))
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
         """Note the sweep's folder and its number of jobs, and show its progress."""
         distributed.require_one_process("a sweep (-m)")
         global current
-        current = Sweep(Path(config.hydra.sweep.dir), number_of_jobs(config))
+        folder = Path(config.hydra.sweep.dir)
+        for name in (run_folder.SWEEP, ".submitit"):
+            if (folder / name).is_symlink():  # Hydra and its launchers would write through it
+                raise SystemExit(
+                    f"lrbench: {folder / name} is a link, and nothing is written there"
+                )
+        current = Sweep(folder, number_of_jobs(config))
         if current.done_before:
             say(f"{current.done_before} runs are done already in {current.folder}")
         current.start()
@@ -59,6 +75,18 @@ class Watch(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ARG002
         """Forget the job's configs, which Hydra would keep for each job to the sweep's end."""
         job_return.cfg = job_return.hydra_cfg = None
+
+
+def _claim(folder: Path) -> Path:
+    """Make `folder`, or ``<folder>-2`` where another run has it already, or ``-3``."""
+    for number in itertools.count(1):
+        free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            free.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return free
+    raise AssertionError
 
 
 def follow_launcher() -> None:
@@ -84,21 +112,16 @@ def follow_launcher() -> None:
 
 
 def number_of_jobs(config: DictConfig) -> int | None:
-    """How many jobs the sweep has; None where only the sweeper knows."""
+    """How many different jobs the sweep has; None where only the sweeper knows."""
     if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
         return None
-    params = config.hydra.sweeper.get("params") or {}
-    given = [f"{key}={value}" for key, value in params.items()]
     hydra = GlobalHydra.instance()
-    parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
-    overrides = {
-        override.key_or_group: override
-        for override in parser.parse_overrides([*given, *config.hydra.overrides.task])
-    }
-    swept = [override for override in overrides.values() if override.is_sweep_override()]
+    loader = hydra.config_loader() if hydra.is_initialized() else None
+    overrides = sweeps.overrides_of(config, loader).values()
+    swept = [override for override in overrides if override.is_sweep_override()]
     if not all(override.is_discrete_sweep() for override in swept):
         return None  # which this sweeper will refuse
-    return math.prod(sum(1 for _ in override.sweep_iterator()) for override in swept)
+    return math.prod(len({str(value) for value in o.sweep_iterator()}) for o in swept)
 
 
 def conclude(compare: Callable[[Path], None]) -> int:
@@ -277,7 +300,7 @@ def _outcome(path: Path, newest: str) -> Outcome | None:
     if newest == run_folder.LOG:
         error = run_folder.last_error(path)
         return None if error is None else Outcome("failed", error)
-    result = json.loads((path / run_folder.RESULT).read_text())
+    result = run_folder.read_result(path)
     if result["status"] == "completed":
         primary = parse_result(result).measures[0]
         text = primary.value(result[f"test_{primary.name}"])

@@ -12,6 +12,7 @@ from lrbench.config import duration
 from lrbench.config.checks import require, require_choice
 
 MAX_BATCH = 2**31 - 1  # far above any memory, and within what torch counts by
+MAX_STEPS = 2**53  # beyond which a step counted in floating point is not exact
 MAX_THREADS = 1024  # torch starts all it is told to
 PRECISIONS = ("auto", "bf16_if_native", "fp32", "bf16", "fp16")
 
@@ -49,12 +50,10 @@ class Trainer:
         for name in ("length", "eval_interval", "log_interval"):
             text = getattr(self, name)
             try:
-                amount, unit = duration.parse(text)
+                amount, _ = duration.parse(text, percent=name != "length")
             except ValueError as error:
                 raise ValueError(f"{name}={text}: {error}") from None
             require(amount > 0, name, text, "must be above 0")
-            if name == "length":
-                require(unit != "%", name, text, "must be in epochs or steps")
         seconds = self.checkpoint_interval_seconds
         require(seconds >= 0, "checkpoint_interval_seconds", seconds, "must be 0 or above")
         norm = self.max_grad_norm
@@ -75,6 +74,7 @@ class Trainer:
         """Optimizer updates of the whole run; `steps_per_epoch` is updates per epoch."""
         steps = self._steps(self.length, 1, steps_per_epoch)
         require(steps >= 1, "trainer.length", self.length, "is less than one update")
+        require(steps <= MAX_STEPS, "trainer.length", self.length, "is more than 2^53 updates")
         return steps
 
     def intervals(self, total_steps: int, steps_per_epoch: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ class Job:
         size = f" ({self.shape[0]} px)" if self.shape else ""
         return f"{self.model} / {self.dataset}{size}, batch {self.batch_size}"
 
-    def data(self, num_images: int = 0, *, channels_last: bool = True, **settings: object) -> Data:
+    def data(self, num_images: int = 0, *, channels_last: bool = True, **settings: Any) -> Data:
         """The data that a run of this job would train on, `num_images` where they are random."""
         config = load("dataset", self.dataset, **settings)
         if self.shape is not None:

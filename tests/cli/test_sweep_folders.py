@@ -10,7 +10,6 @@ import pytest
 from lrbench.cli.mistakes import explain
 from lrbench.cli.sweep_folders import prepare
 from lrbench.config import ConfigError
-from lrbench.files import run_folder
 
 
 def option(arguments: list[str], name: str) -> str:
@@ -20,83 +19,62 @@ def option(arguments: list[str], name: str) -> str:
 
 def test_a_single_run_is_left_alone() -> None:
     arguments = ["--cfg", "job", "scheduler=onecycle", "trainer.length=5 epochs"]
-    assert prepare(arguments) == arguments
-    assert prepare([]) == []
+    assert prepare(arguments).argv == arguments
+    assert prepare([]).argv == []
 
 
 def test_options_stand_before_the_overrides() -> None:
     """argparse takes overrides in one stretch only."""
-    arguments = prepare(["seed=1,2", "-m", "lr=0.1,0.2", "-c", "job"])
+    arguments = prepare(["seed=1,2", "-m", "lr=0.1,0.2", "-c", "job"]).argv
     assert arguments[:3] == ["--multirun", "--cfg", "job"]
     assert all("=" in a for a in arguments[3:])
 
 
 def test_an_experiment_names_its_own_folder_until_more_is_asked_for() -> None:
-    assert prepare(["experiment=four_way"]) == ["experiment=four_way"]
-    arguments = prepare(["experiment=four_way", "rerun=failed", "hydra/launcher=joblib"])
-    assert len(arguments) == 3
-    changed = prepare(["experiment=four_way", "dataset=mnist", "optimizer.lr=0.1,0.2"])
+    assert prepare(["experiment=four_way"]).argv == ["experiment=four_way"]
+    assert len(prepare(["experiment=four_way", "rerun=failed", "hydra/launcher=joblib"]).argv) == 3
+    changed = prepare(["experiment=four_way", "dataset=mnist", "optimizer.lr=0.1,0.2"]).argv
     assert option(changed, "hydra.sweep.dir").startswith("outputs/sweep-four_way-mnist-")
-    assert "lr=${optimizer.lr},seed=${seed}" in option(changed, "hydra.sweep.subdir")
 
 
 def test_a_sweep_is_named_after_its_command_and_found_again() -> None:
     command = ["-m", "scheduler=cosine,onecycle", "seed=range(5)", "dataset=mnist"]
-    first = option(prepare(command), "hydra.sweep.dir")
+
+    def folder(*words: str) -> str:
+        return option(prepare(words).argv, "hydra.sweep.dir")
+
+    first = folder(*command)
     assert first.startswith("outputs/sweep-mnist-")
-    assert option(prepare(command[:1] + command[:0:-1]), "hydra.sweep.dir") == first
-    assert option(prepare([*command, "hydra.launcher.n_jobs=2"]), "hydra.sweep.dir") == first
-    assert option(prepare([*command, "rerun=failed"]), "hydra.sweep.dir") == first
-    assert option(prepare([*command, "seed=7"]), "hydra.sweep.dir") != first
-
-
-@pytest.mark.parametrize(
-    ("swept", "subdir"),
-    [
-        (
-            ["optimizer.lr=0.1,0.2", "seed=range(3)"],
-            "${hydra:runtime.choices.scheduler}/lr=${optimizer.lr},seed=${seed}",
-        ),
-        (
-            ["model=mlp,resnet8"],
-            "${hydra:runtime.choices.scheduler}/model=${hydra:runtime.choices.model},seed=${seed}",
-        ),
-        (
-            ["a.size=1,2", "b.size=1,2"],
-            "${hydra:runtime.choices.scheduler}/a.size=${a.size},b.size=${b.size},seed=${seed}",
-        ),
-    ],
-)
-def test_every_swept_key_is_in_the_jobs_folder(swept: list[str], subdir: str) -> None:
-    assert option(prepare(["--multirun", *swept]), "hydra.sweep.subdir") == subdir
-
-
-def test_scheduler_and_seed_alone_are_what_the_config_names_anyway() -> None:
-    arguments = prepare(["-m", "scheduler=a,b", "seed=1,2", "optimizer.lr=0.5"])
-    assert not any(a.startswith("hydra.sweep.subdir") for a in arguments)
+    assert folder(*command[:0:-1], "-m") == first
+    assert folder(*command, "hydra.launcher.n_jobs=2") == first
+    assert folder(*command, "rerun=failed") == first
+    assert folder(*command, "seed=7") != first
 
 
 def test_the_users_own_folders_win() -> None:
     command = ["--multirun", "seed=1,2", "hydra.sweep.dir=mine", "hydra.sweep.subdir=${seed}"]
-    assert prepare(command) == command
+    assert prepare(command).argv == command
 
 
 def test_resuming_runs_in_the_folder(tmp_path: Path) -> None:
+    """Hydra is told of the folder alone, and composes nothing of what lies there."""
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra" / "config.yaml").write_text("seed: 0\n")
-    arguments = prepare([f"resume={tmp_path}"])
-    assert option(arguments, "hydra.run.dir") == str(tmp_path)
-    overrides = ["scheduler=onecycle", "seed=3"]
-    run_folder.write_yaml(tmp_path / ".hydra" / "overrides.yaml", overrides)
-    arguments = prepare([f"resume={tmp_path}", "seed=1", "resume_policy=keep"])
-    kept = {a for a in arguments if not a.startswith(("resume=", "hydra."))}
-    assert kept == {"scheduler=onecycle", "seed=1", "resume_policy=keep"}
+    words = [f"resume={tmp_path}", "seed=1", "resume_policy=keep", "hydra/job_logging=none"]
+    prepared = prepare(words)
+    assert option(prepared.argv, "hydra.run.dir") == str(tmp_path)
+    assert {a.partition("=")[0] for a in prepared.argv} == {
+        *("resume", "hydra.run.dir", "resume_policy", "hydra/job_logging")
+    }
+    assert prepared.changes == ["seed=1"]
     with pytest.raises(ConfigError, match="nowhere is not a run folder"):
         prepare(["resume=nowhere"])
+    with pytest.raises(ConfigError, match="goes on with one run: leave -m out"):
+        prepare(["-m", f"resume={tmp_path}"])
 
 
 def test_resume_null_is_no_resume() -> None:
-    assert prepare(["resume=null"]) == ["resume=null"]
+    assert prepare(["resume=null"]).argv == []
 
 
 @pytest.mark.parametrize(

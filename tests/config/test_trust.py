@@ -254,6 +254,22 @@ hydra:
 """,
     "trust": "trust: [bomb]\nmodel: {_target_: bomb.go}",
     "a sweep's trust": "hydra: {mode: MULTIRUN, sweeper: {params: {+trust: bomb}}}",
+    "keys with dots": """
+hydra:
+  callbacks:
+    watch: {_target_: bomb.go}
+    watch._target_: lrbench.run.sweep.Watch
+""",
+    "Hydra's node with dots": "hydra.callbacks.evil._target_: bomb.go",
+    "a launcher of Hydra's": "defaults: [{override /hydra/launcher: joblib}]",
+    "own node for Hydra": "defaults: [{/scheduler@hydra.callbacks.evil: cosine}]",
+    "a sweep's package": """
+hydra:
+  mode: MULTIRUN
+  sweeper: {params: {+scheduler@hydra.callbacks.evil: cosine}}
+""",
+    "another folder": "defaults: [{override /scheduler: ../../conf/scheduler/cosine}]",
+    "a folder that is a node": "hydra: {run: {dir: {_target_: bomb.go}}}",
     "model": "model: {_target_: bomb.go}",
     "algorithm": "optimizer: {algorithm: {_target_: bomb.go}}",
     "target by interpolation": "model: {_target_: '${name}'}\nname: bomb.go",
@@ -279,8 +295,9 @@ def test_a_group_file_from_someone_else_reaches_hydra_no_better(run: Command, ho
     assert "hydra.callbacks.evil._target_=bomb.go in a config file: write it on the com" in line
     line = run("-m", "--config-dir", "conf", "scheduler=cosine,evil", "hydra.sweep.dir=s", *SHORT)
     assert "hydra.callbacks.evil._target_=bomb.go in a config file" in line
-    assert "give a folder of your own" in run("--config-dir", "conf", "--config-name", "other")
-    assert "give a folder of your own" in run("--config-path", str(home / "conf"))
+    file(home / "conf" / "hydra" / "launcher" / "evil.yaml", "_target_: bomb.go\n")
+    line = run("--config-dir", "conf", "hydra/launcher=evil", "-m", "seed=1,2")
+    assert "hydra/launcher/evil is no file of model, task" in line
     assert not (home / "exploded").exists()
 
 
@@ -358,21 +375,15 @@ def test_a_run_folder_from_someone_else(run: Command, home: Path) -> None:
         line = run("resume=r", *NO_LOGGING)
         assert "bomb.go is not allowed" in line or "trust=['bomb'] counts on the command" in line
     (hidden / "config.yaml").write_text(good)
-    said = [
-        "trainer.length=2 steps",
-        "model=mlp",
-        "hydra.callbacks.evil._target_=bomb.go",
-        "+hydra.job_logging.formatters={evil: {(): bomb.go}}",
-        "--config-name=evil",
-    ]
+    said = ["hydra.callbacks.evil._target_=bomb.go", "+scheduler@hydra.callbacks.evil=evil"]
     run_folder.write_yaml(hidden / "overrides.yaml", said)
+    hydra: Any = {"callbacks": {"evil": {"_target_": "bomb.go"}}, "runtime": {"choices": {}}}
+    run_folder.write_yaml(hidden / "hydra.yaml", {"hydra": hydra})
     more = ["resume=r", "trainer.length=4 steps", "resume_policy=rescale"]
+    assert "choices" in run(*more, *NO_LOGGING)
+    hydra["runtime"]["choices"] = {"scheduler": "a", "dataset": "a", "model": "a", "optimizer": "a"}
+    run_folder.write_yaml(hidden / "hydra.yaml", {"hydra": hydra})
     assert run(*more, *NO_LOGGING) == ""
-    (home / "r" / "result.json").unlink()
-    run_folder.write_yaml(hidden / "overrides.yaml", [*said, "model._target_=bomb.go"])
-    assert "cannot change model._target_" in run(*more[:1], "trainer.length=6 steps", *more[2:])
-    run_folder.write_yaml(hidden / "overrides.yaml", {"a": 1})
-    assert "overrides.yaml is damaged (not a list of texts)" in run(*more, *NO_LOGGING)
     assert not (home / "exploded").exists()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,15 +16,21 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from lrbench.config import PARTS
 from lrbench.files import run_folder
 from lrbench.files.atomic import atomic_write
+from lrbench.files.checksum import sealed_text
 from lrbench.files.run_folder import FolderError
 
-CONFIG = {"seed": 0, "trainer": {"length": "2 steps"}}
+CONFIG: dict[str, Any] = {
+    **{part: {"_target_": f"lrbench.{part}.X"} for part in PARTS},
+    "seed": 0,
+    "trainer": {"length": "2 steps"},
+}
 
 
 def test_a_fingerprint_tells_configs_apart_whatever_the_order_of_keys() -> None:
-    same = {"trainer": {"length": "2 steps"}, "seed": 0}
+    same = dict(reversed(CONFIG.items()))
     assert run_folder.fingerprint(CONFIG) == run_folder.fingerprint(same)
     assert run_folder.fingerprint(CONFIG) != run_folder.fingerprint({**CONFIG, "seed": 1})
 
@@ -33,7 +41,7 @@ def test_keys_that_only_steer_the_command_do_not_count() -> None:
 
 
 def test_diff_names_what_changed() -> None:
-    other = {"seed": 0, "trainer": {"length": "3 steps", "extra": 1}}
+    other = {**CONFIG, "trainer": {"length": "3 steps", "extra": 1}}
     assert run_folder.diff(CONFIG, CONFIG) == ""
     assert run_folder.diff(CONFIG, other) == (
         "trainer.extra: unset → 1, trainer.length: 2 steps → 3 steps"
@@ -121,13 +129,83 @@ def test_what_a_kill_left_half_written_is_cleared_and_nothing_else(tmp_path: Pat
 
 
 def test_a_changed_config_is_not_taken_for_the_runs(tmp_path: Path) -> None:
-    hydra = OmegaConf.create({"overrides": {"task": ["seed=0"]}})
-    run_folder.write_config(tmp_path, OmegaConf.create(CONFIG), hydra)
-    assert run_folder.recorded(tmp_path, "config") == CONFIG
+    choices = {"scheduler": "keras/cosine_decay", "experiment": None}
+    overrides = ["seed=0", "hydra.mode=RUN", "+scheduler@hydra.callbacks.x=cosine", "model=mlp"]
+    hydra = OmegaConf.create(
+        {"overrides": {"task": overrides}, "runtime": {"choices": choices}, "callbacks": {}}
+    )
+    run_folder.write_config(tmp_path, OmegaConf.create({**CONFIG, "resume": None}), hydra)
+    assert run_folder.read_config(tmp_path) == CONFIG
+    assert run_folder.read_choices(tmp_path) == {"scheduler": "keras/cosine_decay"}
+    assert run_folder.recorded_overrides(tmp_path) == ["seed=0", "model=mlp"]
     path = tmp_path / ".hydra" / "config.yaml"
     path.write_text(path.read_text().replace("2 steps", "3 steps"))
-    with pytest.raises(FolderError, match=r"config\.yaml is damaged \(its checksum is of other"):
-        run_folder.recorded(tmp_path, "config")
+    with pytest.raises(FolderError, match=r"config\.yaml is damaged .*\(its checksum is of other"):
+        run_folder.read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("config.yaml", "a: &x [1]\nb: *x\n", "anchors and aliases"),
+        ("config.yaml", "model: 1\n", "it has no task"),
+        ("config.yaml", "- 1\n", "it is no mapping"),
+        ("config.yaml", "[" * 100_000, "is no YAML"),
+        ("config.yaml", "x" * 2_000_000, "at most 1,048,576 are read"),
+        ("config.yaml", "seed.x: 1\n", "it is no mapping of names"),
+        ("config.yaml", "{" + ", ".join(f"{p}: {{a: '${{oc.env:HOME}}'}}" for p in PARTS)
+         + ", seed: 0}\n", "where a value must stand"),
+        ("hydra.yaml", 'hydra: {runtime: {choices: {scheduler: "a\\nb"}}}\n', "no name of"),
+        ("hydra.yaml", "hydra: {runtime: {choices: {scheduler: {a: 1}}}}\n", "no name of a choice"),
+    ],
+)  # fmt: skip
+def test_what_lies_in_a_folder_is_plain_data(
+    tmp_path: Path, name: str, text: str, reason: str
+) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / name).write_text(sealed_text(text))
+    read = run_folder.read_config if name == "config.yaml" else run_folder.read_choices
+    with pytest.raises(FolderError, match=re.escape(reason)):
+        read(tmp_path)
+
+
+def test_where_a_run_is_made_is_not_what_it_is() -> None:
+    """Device, threads and the places of data are recorded, outside identity and differences."""
+    nodes = {"trainer": {"length": "2 steps"}, "dataset": {"name": "x"}}
+    moved: dict[str, Any] = copy.deepcopy(nodes)
+    for place in run_folder.PLACES:
+        group, key = place.split(".")
+        moved[group][key] = "elsewhere"
+    assert moved["dataset"]["root"] == "elsewhere"
+    assert run_folder.diff({**CONFIG, **nodes}, {**CONFIG, **moved}) == ""
+    prints = {run_folder.fingerprint({**CONFIG, **n}) for n in (nodes, moved)}
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize("names", [["thesis.tex"], ["history.csv"], ["result.json", ".hydra/"]])
+def test_a_folder_that_is_no_run_folder_is_refused_untouched(
+    tmp_path: Path, names: list[str]
+) -> None:
+    for name in names:
+        (tmp_path / name).mkdir() if name[-1] == "/" else (tmp_path / name).write_text("precious")
+    with pytest.raises(FolderError, match=r"and no run of lrbench: choose another folder"):
+        run_folder.check_ours(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(n.rstrip("/") for n in names)
+
+
+@pytest.mark.parametrize("name", ["lrbench.log", "history.csv", "events.out.tfevents.1", ".hydra"])
+def test_links_in_place_of_a_runs_files_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(FolderError, match=r"is a link, and lrbench writes through none"):
+        run_folder.check_ours(tmp_path / "run")
+
+
+def test_what_a_failed_or_killed_run_left_is_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / "lrbench.log").touch()
+    (tmp_path / ".checkpoint.pt.123.tmp").touch()
+    run_folder.check_ours(tmp_path)
 
 
 @pytest.mark.parametrize(
