@@ -1,6 +1,10 @@
-"""Lines of text on a console."""
+"""Lines of text on a console, whose encoding and reader cannot end the command."""
 
 from __future__ import annotations
+
+import io
+import os
+import sys
 
 from rich.console import Console
 from rich.text import Text
@@ -15,3 +19,21 @@ def line(console: Console, text: str | Text, style: str = "") -> None:
 def warn(console: Console, text: str) -> None:
     """Print `text` as a warning."""
     line(console, Text("warning: ", style="bold yellow") + Text(text))
+
+
+def tolerant_console() -> None:
+    """Print "?" for a character that the console's encoding lacks, and go on when nobody reads.
+
+    A reader that goes away (``| head``) is no reason to stop: the rest of the output is discarded,
+    and the command does its work to the end. This holds for the whole process.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # stderr shows such a character by its number
+        sys.stdout.reconfigure(errors="replace")
+    Console.on_broken_pipe = lambda _console: discard_output()  # type: ignore[method-assign]
+
+
+def discard_output() -> None:
+    """Send what this process still prints, and what it has buffered, nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

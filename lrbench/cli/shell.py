@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 import lrbench
+from lrbench.cli.console import discard_output, tolerant_console
 
 # Whether tracebacks are asked for. Read once: Hydra is later told so, whatever the user said.
 full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -34,8 +34,7 @@ def run(
         interrupted: is called after Ctrl-C or SIGTERM, before the process ends.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode gets "?"
-        sys.stdout.reconfigure(errors="replace")
+    tolerant_console()
     if "--version" in words:
         print(f"lrbench {lrbench.__version__}")
         return
@@ -49,7 +48,7 @@ def run(
         interrupted()
         sys.exit(stop.code if isinstance(stop, Stopped) else 130)
     except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return
     except Exception as error:
         from lrbench.cli.mistakes import MISTAKES  # imports Hydra

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 
 from rich import get_console
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from lrbench.cli.console import tolerant_console
 from lrbench.task import Measure
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,12 @@ LINE_SECONDS = 30.0  # longest silence in a pipe
 class ConsoleHandler(logging.Handler):
     """Prints log records above the live bar, unwrapped, so that paths stay whole in a pipe."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        tolerant_console()  # also in a process that a sweep's launcher has started
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one record; warnings and errors say so."""
+        """Print one record, a warning or an error with its level before it."""
         try:
             text = Text(self.format(record))
             if record.levelno >= logging.WARNING:
@@ -36,11 +42,12 @@ class ConsoleHandler(logging.Handler):
 
 def say(line: str, style: str = "") -> None:
     """Print one line, unwrapped, above a live bar if there is one."""
-    get_console().print(Text(line, style=style), soft_wrap=True)
+    with suppress(OSError):  # a terminal that has gone, a full disk: no reason to stop
+        get_console().print(Text(line, style=style), soft_wrap=True)
 
 
 def quiet() -> None:
-    """Keep this run's messages off the console; its log has them, and a sweep tells its own."""
+    """Print no message of this run: its log has them, and the sweep that it belongs to prints."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, ConsoleHandler):
             handler.setLevel(logging.CRITICAL + 1)
@@ -87,7 +94,8 @@ class Display:
         )
 
     def __enter__(self) -> Display:
-        self._bar.start()
+        with suppress(OSError):
+            self._bar.start()
         return self
 
     def __exit__(
@@ -96,7 +104,8 @@ class Display:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        with suppress(OSError):
+            self._bar.stop()
 
     def advance(self, step: int) -> None:
         """Move the bar to `step`; cheap enough for every update."""
@@ -106,7 +115,7 @@ class Display:
             self._bar.update(self._task, completed=step, line=self._line(step))
 
     def update(self, step: int, values: Mapping[str, float | None]) -> None:
-        """Take the newest numbers (TensorBoard's tags); a new validation result earns a line."""
+        """Show the newest numbers, by TensorBoard's tags; in a pipe a validation prints a line."""
         self._values.update({tag: value for tag, value in values.items() if value is not None})
         self.advance(step)
         now = time.perf_counter()
