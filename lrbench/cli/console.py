@@ -29,10 +29,10 @@ def tolerant_console() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # stderr shows such a character by its number
         sys.stdout.reconfigure(errors="replace")
-    Console.on_broken_pipe = lambda _console: discard_output()  # type: ignore[method-assign]
+    Console.on_broken_pipe = discard_output  # type: ignore[method-assign, assignment]
 
 
-def discard_output() -> None:
+def discard_output(_console: Console | None = None) -> None:
     """Send what this process still prints, and what it has buffered, nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())

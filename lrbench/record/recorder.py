@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,9 +25,12 @@ from lrbench.record import tfrecord
 from lrbench.record.display import Display
 from lrbench.task import Measure
 
-FLUSH_SECONDS = 1.0  # at most so much later than the run does a watching TensorBoard see it
+FLUSH_SECONDS = 1.0  # how long a number is held back at most from whoever watches the files
+HISTORY = "history.csv"
+EVENTS = re.compile(r"events\.out\.tfevents\.(\d{1,15})\.[\w.-]+\.\d+\.lrbench")
 
-Position = Mapping[str, Mapping[str, int]]  # per file: {"bytes": its size, "crc32": of them}
+KEYS = ("bytes", "crc32")  # of a file: its size and their checksum
+Position = Mapping[str, Mapping[str, int]]  # `KEYS` of each file by its name
 
 
 class Recorder:
@@ -36,16 +41,18 @@ class Recorder:
 
     Args:
         folder: the run folder.
-        position: what `position()` returned at the checkpoint being resumed. Whatever was
-            written after it is cut off, so that each update stands in the files once; None
-            starts afresh and removes an earlier attempt's files.
-        next_step: the first update that this recorder will see; tells a TensorBoard that is
-            already watching to drop what it showed from there on.
+        position: what `position()` returned at the checkpoint from which the run is resumed.
+            Whatever was written after it is cut off, so that each update stands in the files
+            once; None starts anew and removes the files of an earlier attempt.
+        next_step: the first update that this recorder will see; a TensorBoard that is already
+            watching drops what it showed from there on.
         measures: those that history.csv has columns for.
-        display: where progress is shown.
+        display: shows the progress.
 
     Raises:
-        ValueError: a file of the run is not what it was at the checkpoint.
+        ValueError: a file of the run is not what it was at the checkpoint, or is a link, or
+            `position` names a file that no recorder writes.
+        OSError: a file cannot be written, here or in any method; the error names it.
     """
 
     def __init__(
@@ -62,22 +69,17 @@ class Recorder:
         # train_loss is TensorBoard's train/loss.
         self._tags = [name.replace("_", "/", 1) for name in columns[len(HISTORY_COLUMNS) :]]
         self._last_flush = time.monotonic()
-        _cut_back(folder, position or {})
-        former = {
-            name: (entry["bytes"], entry["crc32"]) for name, entry in (position or {}).items()
-        }
-        history = folder / "history.csv"
-        self._history = _Summed(history, *former.pop(history.name, (0, 0)))
+        former = _cut_back(folder, position or {})
+        self._history = _Summed(folder / HISTORY, *former.pop(HISTORY, (0, 0)))
         if self._history.num_bytes == 0:
             self._write_line(columns)
         self._former = former  # the event files of earlier processes
-        # Names sort by time: TensorBoard reads a folder's files in the order of their names.
+        # TensorBoard reads a folder's files in the order of their names, which sort by time.
         last = max((int(name.split(".")[3]) for name in former), default=0)
         stamp = max(int(time.time()), last + 1)
-        self._events_path = (
-            folder / f"events.out.tfevents.{stamp}.{socket.gethostname()}.{os.getpid()}"
-        )
-        self._events_file = _Summed(self._events_path)
+        host = re.sub(r"[^\w-]", "_", socket.gethostname())
+        name = f"events.out.tfevents.{stamp}.{host}.{os.getpid()}.lrbench"
+        self._events_file = _Summed(folder / name)
         self._write_event(Event(file_version="brain.Event:2"))
         self._write_event(Event(step=next_step, session_log=SessionLog(status=SessionLog.START)))
 
@@ -111,7 +113,7 @@ class Recorder:
         self._write_event(Event(step=step, summary=summary))
 
     def add(self, summary: Summary) -> None:
-        """Write a summary that is no curve, such as those of `lrbench.record.hparams`."""
+        """Write a summary without a step, such as those of `lrbench.record.hparams`."""
         self._write_event(Event(summary=summary))
 
     def text(self, tag: str, step: int, text: str) -> None:
@@ -128,14 +130,14 @@ class Recorder:
         self._last_flush = time.monotonic()
 
     def position(self) -> dict[str, dict[str, int]]:
-        """Bring the files to the disk; each one's size and CRC-32, for the checkpoint."""
+        """Write the files to the disk; returns each one's size and CRC-32, for the checkpoint."""
         self.flush()
-        for file in (self._history, self._events_file):
-            os.fsync(file.fileno())
+        self._history.sync()
+        self._events_file.sync()
         now = {file.path.name: file.position for file in (self._history, self._events_file)}
         return {
-            name: {"bytes": num_bytes, "crc32": crc}
-            for name, (num_bytes, crc) in {**self._former, **now}.items()
+            name: dict(zip(KEYS, entry, strict=True))
+            for name, entry in {**self._former, **now}.items()
         }
 
     def __enter__(self) -> Recorder:
@@ -150,7 +152,7 @@ class Recorder:
         for file in (self._history, self._events_file):
             try:
                 file.close()
-            except OSError:  # the disk that failed a write fails the rest of it, too
+            except OSError:  # a disk that has failed one write fails the rest of it, too
                 if error is None:
                     raise
 
@@ -163,14 +165,16 @@ class Recorder:
 
 
 class _Summed:
-    """A file that is appended to and knows the size and the CRC-32 of all that it holds."""
+    """A file that is appended to, with the size and the CRC-32 of its whole content.
+
+    Without `num_bytes` it is new, and there must be none of its name.
+    """
 
     def __init__(self, path: Path, num_bytes: int = 0, crc: int = 0) -> None:
         self.path = path
         self.num_bytes = num_bytes
         self._crc = crc
-        self._file = path.open("ab")
-        self.flush, self.fileno, self.close = self._file.flush, self._file.fileno, self._file.close
+        self._file = path.open("ab" if num_bytes else "xb")
 
     @property
     def position(self) -> tuple[int, int]:
@@ -178,13 +182,34 @@ class _Summed:
         return self.num_bytes, self._crc
 
     def write(self, content: bytes) -> None:
-        self._file.write(content)
+        with self._named():
+            self._file.write(content)
         self.num_bytes += len(content)
         self._crc = zlib.crc32(content, self._crc)
 
+    def flush(self) -> None:
+        with self._named():
+            self._file.flush()
+
+    def sync(self) -> None:
+        with self._named():
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        with self._named():
+            self._file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Make an error within the block name this file."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+
 
 class SilentRecorder(Recorder):
-    """Writes and shows nothing: for a process whose run is recorded by another."""
+    """Writes and shows nothing, in a process whose run another process records."""
 
     def __init__(self) -> None:
         pass
@@ -205,23 +230,46 @@ class SilentRecorder(Recorder):
         return {}
 
 
-def _cut_back(folder: Path, position: Position) -> None:
-    for path in (folder / "history.csv", *folder.glob("events.out.tfevents.*")):
-        if path.name not in position:
-            path.unlink(missing_ok=True)
+def _cut_back(folder: Path, position: Position) -> dict[str, tuple[int, int]]:
+    """Cut the recorder's files in `folder` back to `position`, and remove those it does not name.
+
+    No other file is touched, and nothing at all if anything is wrong.
+
+    Returns:
+        size and CRC-32 of each file that is kept.
+    """
+    kept: dict[str, tuple[int, int]] = {}
     for name, entry in position.items():
-        path, size = folder / name, entry["bytes"]
+        size, crc = (entry.get(key) if isinstance(entry, dict) else None for key in KEYS)
+        known = name == HISTORY or EVENTS.fullmatch(str(name))
+        if not known or type(size) is not int or type(crc) is not int:
+            raise ValueError(f"the checkpoint in {folder} names {name!r}, which is no run's record")
+        path = folder / name
+        _require_plain(path)
         found = path.stat().st_size if path.exists() else 0
-        remedy = f"delete {folder} and start the run again"
-        if found < size:
+        remedy = "put it back as it was, or train in another folder"
+        if not 0 < size <= found:
             raise ValueError(
                 f"{path} has {found} bytes but the checkpoint was made with {size}: it was cut or "
                 f"deleted since; {remedy}"
             )
-        if file_crc(path, size) != entry["crc32"]:
+        if file_crc(path, size) != crc:
             raise ValueError(
                 f"{path} is damaged: its first {size} bytes are not those that the checkpoint was "
                 f"made with; {remedy}"
             )
-    for name, entry in position.items():
-        os.truncate(folder / name, entry["bytes"])
+        kept[name] = size, crc
+    others = [p for p in folder.iterdir() if p.name == HISTORY or EVENTS.fullmatch(p.name)]
+    for path in others:
+        _require_plain(path)
+    for path in others:
+        if path.name not in kept:
+            path.unlink()
+    for name, (size, _) in kept.items():
+        os.truncate(folder / name, size)
+    return kept
+
+
+def _require_plain(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(f"{path} is a link or no regular file: move it elsewhere")

@@ -4,6 +4,7 @@ import csv
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ MEASURES = measures(10)
 
 
 def new_recorder(folder: Path, position: Position | None = None, next_step: int = 1) -> Recorder:
+    folder.mkdir(exist_ok=True)
     display = Display(
         total_steps=100, start_step=0, units_per_step=1, unit="images", primary=MEASURES[0]
     )
@@ -110,6 +112,71 @@ def test_a_file_shorter_than_the_checkpoint_says_is_named(tmp_path: Path) -> Non
     (tmp_path / "history.csv").write_text("cut")
     with pytest.raises(ValueError, match=rf"history\.csv has 3 bytes but .* made with {size}"):
         new_recorder(tmp_path, position)
+
+
+OURS = "events.out.tfevents.1.host.2.lrbench"
+
+
+@pytest.mark.parametrize("name", ["../victim", "victim", "events.out.tfevents.1.host.2", OURS])
+def test_a_checkpoint_cuts_no_file_but_the_recorders(tmp_path: Path, name: str) -> None:
+    """Another name than a recorder gives is refused, and so is a link of the right name."""
+    folder = tmp_path / "run"
+    with new_recorder(folder) as recorder:
+        position = recorder.position()
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    if name == OURS:
+        (folder / name).symlink_to(victim)
+    elif not (folder / name).exists():
+        (folder / name).write_text("precious")
+    forged: Any = {**position, name: {"bytes": 1, "crc32": zlib.crc32(b"p")}}
+    with pytest.raises(ValueError, match=r"is no run's record|is a link or no regular file"):
+        new_recorder(folder, forged)
+    assert (folder / name).read_text() == victim.read_text() == "precious"
+    for entry in (7, {"bytes": "1", "crc32": 2}, {}):
+        forged = {**position, "history.csv": entry}
+        with pytest.raises(ValueError, match=r"names 'history\.csv', which is no run's record"):
+            new_recorder(folder, forged)
+
+
+def test_starting_anew_removes_no_file_of_anybody_else(tmp_path: Path) -> None:
+    names = ("events.out.tfevents.1.host.2", "events.out.tfevents.lrbench", "notes.csv")
+    for name in names:
+        (tmp_path / name).write_text("precious")
+    (tmp_path / "elsewhere").mkdir()
+    with new_recorder(tmp_path):
+        pass
+    assert all((tmp_path / name).read_text() == "precious" for name in names)
+    link = tmp_path / "elsewhere" / "history.csv"
+    link.symlink_to(tmp_path / "notes.csv")
+    with pytest.raises(ValueError, match=r"history\.csv is a link or no regular file"):
+        new_recorder(tmp_path / "elsewhere")
+    assert link.read_text() == "precious"
+
+
+def test_any_name_of_a_host_names_an_event_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "rack/7\nüx")
+    with new_recorder(tmp_path) as recorder:
+        record(recorder, 1)
+        position = recorder.position()
+    assert len(events(tmp_path)["lr"]) == 1
+    with new_recorder(tmp_path, position, next_step=2) as recorder:
+        record(recorder, 2)
+    assert len(events(tmp_path)["lr"]) == 2
+
+
+def test_a_full_disk_is_told_with_the_files_name(tmp_path: Path) -> None:
+    recorder = new_recorder(tmp_path)
+    full = open("/dev/full", "wb")  # noqa: SIM115
+    for file in (recorder._history, recorder._events_file):
+        file._file = full
+    for write in (recorder.flush, lambda: recorder.__exit__(None, None, None)):
+        record(recorder, 1)
+        with pytest.raises(OSError, match="No space left") as caught:
+            write()
+        assert caught.value.filename == str(tmp_path / "history.csv")
 
 
 @pytest.mark.parametrize("kind", ["history.csv", "events.*"])
