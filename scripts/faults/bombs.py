@@ -117,8 +117,8 @@ class Bomb:
         def record(recorder: Recorder, *args: Any) -> None:
             def tear() -> None:  # what a buffer that fills up in mid-line leaves
                 recorder.flush()
-                os.write(recorder._history.fileno(), b"17,0.8")
-                os.write(recorder._events_file.fileno(), b"\x30\x00\x00")
+                os.write(recorder._history._file.fileno(), b"17,0.8")
+                os.write(recorder._events_file._file.fileno(), b"\x30\x00\x00")
 
             self.tick()
             real(recorder, *args)
