@@ -1,3 +1,37 @@
-"""lrbench: which learning-rate schedule should I use, and how much does it matter?"""
+"""lrbench: which learning-rate schedule should I use, and how much does it matter?
+
+What people import stands here, but for ``from lrbench.compare import compare``, whose name is its
+room's. Each name is loaded when it is first used, so that importing lrbench imports neither torch
+nor Hydra.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrbench.config import load as load
+    from lrbench.find_lr import range_test as range_test
+    from lrbench.scheduler import as_torch as as_torch
+    from lrbench.task import Measure as Measure
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Measure": "task",
+    "as_torch": "scheduler",
+    "load": "config",
+    "range_test": "find_lr",
+}
+__all__ = ["Measure", "as_torch", "load", "range_test"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lrbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"lrbench.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

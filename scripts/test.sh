@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/venv.sh" dev
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m ruff check .
 "$PYTHON" -m mypy
+.venv/bin/lint-imports --no-logo
 # One thread a process: two workers with two threads each would fight over two cores.
 export OMP_NUM_THREADS=1
 # worksteal keeps a file's tests together, which share what was costly to set up.

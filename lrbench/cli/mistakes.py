@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 
@@ -47,12 +48,14 @@ def _first_line(error: BaseException) -> str:
     if isinstance(cause, OmegaConfBaseException) and "not in struct" in str(cause):
         return _unknown_key(cause)
     if isinstance(error, OverrideParseException):
-        hint = "write key=value, with quotes around a value that holds spaces: 'key=5 epochs'"
-        return f"{error.override} cannot be understood: {hint}"
+        key, _, value = str(error.override).partition("=")
+        text = value.replace('"', '\\"')
+        quoted = shlex.quote(f'{key}="{text}"')
+        return f"{error.override} cannot be understood: if the value is a text, write {quoted}"
     if isinstance(error, BrokenExecutor):  # joblib's, whose message is a paragraph
         return (
-            "a process that trained was killed from outside, perhaps for want of memory: the same "
-            "command goes on with what is missing"
+            "a process that trained was killed from outside, perhaps because memory ran out: the "
+            "same command goes on with what is missing"
         )
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
@@ -71,7 +74,9 @@ def _missing_choice(asked: str, options: Sequence[str]) -> str:
         group, _, folder = group.rpartition("/")
         choice = f"{folder}/{choice}"
     known = [option for option in options if not option.startswith("_")]
-    return f"{group}={choice}: no such {group}{nearest(choice, known)} ({', '.join(known)})"
+    close = nearest(choice, known)
+    own = "" if close else "; one of your own needs --config-dir DIR"
+    return f"{group}={choice}: no such {group}{close} ({', '.join(known)}){own}"
 
 
 def _unknown_key(cause: OmegaConfBaseException) -> str:

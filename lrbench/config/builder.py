@@ -42,11 +42,15 @@ class Call:
         """
         target = self.locate()
         _check_signature(target, self.arguments, self.path)
-        trust.check_arguments(target, self.arguments, self.path)
+        trust.check_arguments(target, args, self.arguments, self.path)
         try:
             return target(*args, **{**kwargs, **self.arguments})
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.path}: {self.target}: {error}") from error
+        except (MemoryError, ConfigError):
+            raise
+        except Exception as error:  # whatever someone else's code raises at a wrong value
+            reason = " ".join(str(error).split())
+            named = "" if isinstance(error, TypeError | ValueError) else f"{type(error).__name__}: "
+            raise ConfigError(f"{self.path}: {self.target}: {named}{reason}") from error
 
     def locate(self) -> Any:
         """Import the target.
@@ -210,11 +214,15 @@ def _tuples(value: Any) -> Any:
 
 
 def _check_signature(target: Any, arguments: Mapping[str, Any], path: str) -> None:
-    """Refuse keys that a third-party callable does not take."""
+    """Refuse keys that a third-party callable does not take, and texts for its truth values."""
     try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):  # some C functions have none
         return
+    for key, value in arguments.items():
+        switch = key in parameters and isinstance(parameters[key].default, bool)
+        if switch and not isinstance(value, bool):
+            raise ConfigError(f"{path}.{key}={value} must be true or false")
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for key, value in arguments.items():

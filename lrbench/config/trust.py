@@ -148,15 +148,24 @@ def check_found(found: Any, name: str, path: str) -> None:
     raise TrustError(f"{path}={name}{where} is not allowed{_remedy(f'{home}.x')}")
 
 
-def check_arguments(found: Any, arguments: Mapping[str, Any], path: str) -> None:
-    """Refuse arguments that make an allowed function load files: timm's weights may be pickles."""
+def check_arguments(
+    found: Any, args: Sequence[Any], arguments: Mapping[str, Any], path: str
+) -> None:
+    """Refuse arguments that make an allowed function load files: timm's weights may be pickles.
+
+    Args:
+        args: given by position; the first one of timm's functions is `pretrained`.
+    """
     home = getattr(found, "__module__", None) or ""
-    timm = _within(home, ["timm"]) and not _within(home, trusted())
-    if timm and arguments.get("pretrained"):
-        raise TrustError(
-            f"{path}.pretrained={arguments['pretrained']} may load a file that runs code: if you "
-            f"trust it, write {KEY}=timm on the command line"
-        )
+    if not _within(home, ["timm"]) or _within(home, trusted()):
+        return
+    given = {"pretrained": args[0] if args else None, **arguments}
+    for key, value in given.items():
+        if key.startswith(("pretrained", "checkpoint")) and value:
+            raise TrustError(
+                f"{path}.{key}={value} may load a file that runs code: if you trust it, write "
+                f"{KEY}=timm on the command line"
+            )
 
 
 def _within(name: str, packages: Iterable[str]) -> str | None:

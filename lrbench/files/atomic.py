@@ -37,12 +37,17 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a renaming in `folder` to the disk, so that it outlasts a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Bring a renaming in `folder` to the disk, so that it outlasts a power cut.
+
+    Some file systems (FUSE, SMB) cannot do so for a folder, or not for one without read
+    permission: there the renaming is as safe as they make it.
+    """
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def remove_scratch(folder: Path) -> None:

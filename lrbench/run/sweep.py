@@ -34,7 +34,6 @@ from lrbench.record.display import clock, say
 from lrbench.trainer import distributed
 
 POLL_SECONDS = 0.5
-NEWEST_FIRST = (run_folder.RESULT, run_folder.LOG)
 POLL_SHARE = 0.05  # of the time at most: looking through thousands of folders takes a while
 LINE_SECONDS = 30.0  # longest silence of a brief watch in a pipe
 
@@ -266,7 +265,7 @@ class Sweep:
         """Each run's name and how it ended; None for one that has not."""
         found = self._run_folders
         for path in _run_folders(self.folder) if found is None else found:
-            newest = next((n for n in NEWEST_FIRST if (path / n).exists()), None)
+            newest = _newest(path)
             try:
                 if newest and (path / newest).stat().st_mtime >= changed_since:
                     yield path.relative_to(self.folder).as_posix(), _outcome(path, newest)
@@ -294,6 +293,16 @@ def _run_folders(folder: Path) -> Iterator[Path]:
         if run_folder.RESULT in files or run_folder.LOG in files:
             subfolders.clear()
             yield Path(root)
+
+
+def _newest(path: Path) -> str | None:
+    """The file that says how the run in `path` ended: its log where that ends in a later error."""
+    result, log = path / run_folder.RESULT, path / run_folder.LOG
+    if not result.exists():
+        return run_folder.LOG if log.exists() else None
+    later = log.exists() and log.stat().st_mtime >= result.stat().st_mtime
+    # As of a job that was refused because another's result lies in its folder.
+    return run_folder.LOG if later and run_folder.last_error(path) else run_folder.RESULT
 
 
 def _outcome(path: Path, newest: str) -> Outcome | None:

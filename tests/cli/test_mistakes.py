@@ -86,6 +86,8 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     (("seed=1", "epochs"), "epochs is not an override: write key=value, for example"),
     ("scheduler", "scheduler is not an override: write key=value"),
     ("seed=[1", "seed=[1 cannot be understood: "),
+    ("model=Bäume", "model=Bäume cannot be understood: if the value is a text, write 'model=\"Bä"),
+    ('model="Bäume"', "model=Bäume: no such model ("),  # as that says
     ("resume=nowhere", "resume=nowhere is not a run folder: it has no .hydra/config.yaml"),
     ("resume_policy=rescale", "resume_policy=rescale needs a run to go on with: resume=FOLDER"),
     ("rerun=all", "rerun=all must be null or failed"),
@@ -355,7 +357,7 @@ def test_a_checkpoint_of_another_version(
     checkpoint = load_checkpoint(path)
     checkpoint["state"]["from_the_future"] = 1
     save_checkpoint(path, checkpoint)
-    assert "a/checkpoint.pt does not fit this version of lrbench (" in refused("resume=a")
+    assert "a/checkpoint.pt is of another run or version of lrbench (" in refused("resume=a")
 
 
 def test_damaged_files_of_a_finished_run(

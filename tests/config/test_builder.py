@@ -183,3 +183,22 @@ def test_load_builds_a_file_of_conf_with_changes() -> None:
 def test_flatten() -> None:
     node = OmegaConf.create({"a": {"b": 1, "c": [1, 2]}, "d": None, "e": {}, "f": "${a.b}"})
     assert flatten(node) == {"a.b": 1, "a.c": [1, 2], "d": None, "e": {}, "f": 1}
+
+
+@pytest.mark.parametrize(
+    ("node", "line"),
+    [
+        ({"_target_": "torch.optim.SGD", "nesterov": "maybe"}, "x.nesterov=maybe must be true or"),
+        ({"_target_": "torch.optim.Adam", "betas": [0.9]}, "x: torch.optim.Adam: "),
+        ({"_target_": "torchvision.models.resnet18", "weights": "nope"}, "x: torchvision.models."),
+        ({"_target_": "torchvision.models.resnet18", "num_classes": -3}, "x: torchvision.models."),
+    ],
+)
+def test_whatever_a_third_party_raises_is_one_line(node: dict[str, Any], line: str) -> None:
+    import torch
+
+    arguments = [[torch.nn.Parameter(torch.ones(1))]] if "optim" in node["_target_"] else []
+    with pytest.raises(ConfigError) as caught:
+        build(node, "x")(*arguments)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)

@@ -200,6 +200,9 @@ def test_timms_pretrained_weights_may_be_pickles() -> None:
     call = build({"_target_": "timm.models.resnet18", "pretrained": True}, "model")
     with pytest.raises(trust.TrustError, match=r"^model\.pretrained=True may load a file that"):
         call(num_classes=10)
+    call = build({"_target_": "timm.models.resnet18"}, "model.norm_layer")
+    with pytest.raises(trust.TrustError, match=r"^model\.norm_layer\.pretrained=64 may load a"):
+        call(64)  # as a network calls its norm_layer
 
 
 @pytest.mark.parametrize(
