@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a cluster's preemption as a request to stop after the current update."""
+"""Stopping a run after its current update on Ctrl-C, SIGTERM or a cluster's preemption."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ PREEMPTIONS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 def stop_now(signum: int, frame: FrameType | None) -> NoReturn:
-    """A signal handler that unwinds the stack, where Python's own would end the process at once."""
+    """A signal handler that raises `Stopped`, so that the ``finally`` blocks of the process run."""
     del frame
     raise Stopped(128 + signum)
 
 
 def unwind_on_sigterm() -> None:
-    """Install `stop_now` for SIGTERM, unless someone else minds it, or this is a thread."""
+    """Install `stop_now` for SIGTERM, unless this is a thread or another handler is installed."""
     main_thread = threading.current_thread() is threading.main_thread()
     if main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, stop_now)
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM only sets `signum`; the next acts as usual.
+    """Within its block, a first SIGINT or SIGTERM sets `signum`, and a second ends the process.
 
-    Whoever launched the run may have handlers of its own. One for SIGINT or SIGTERM stays. One for
-    SIGUSR1 or SIGUSR2 is a preemption's, such as submitit's, which puts the job in the queue again
-    and ends the process: it is called on leaving, when the run has saved its checkpoint.
+    A handler that a launcher has installed for SIGINT or SIGTERM stays in place. A handler for
+    SIGUSR1 or SIGUSR2 is a preemption's (submitit's queues the job again and ends the process): it
+    is called at the end of the block, when the run has saved its checkpoint.
 
-    In a thread other than the main one, where Python takes no signal handlers, nothing is caught.
+    In a thread other than the main one nothing changes: Python allows no handler there.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self._handlers: dict[int, Any] = {}  # as they were
+        self._handlers: dict[int, Any] = {}  # those before the block
 
     def __call__(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether a signal has asked the run to stop."""
         return self.signum is not None
 
     def __enter__(self) -> StopRequest:

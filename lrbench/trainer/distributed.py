@@ -72,7 +72,7 @@ def adopt_submitit_tasks() -> None:
 
 
 def require_one_process(what: str) -> None:
-    """Refuse to do `what` in each of several processes.
+    """Refuse to do `what` where several processes share one run.
 
     Raises:
         SystemExit: there are several; it says so in one line.
@@ -99,7 +99,7 @@ _led = False
 
 
 def lead(job: dict[str, Any] | None) -> None:
-    """Hand the others `job`, plain values, to take part in; None: there is nothing to do.
+    """Give the other processes the run to take part in, as plain values; None: there is none.
 
     Only the first call counts.
     """
@@ -110,7 +110,7 @@ def lead(job: dict[str, Any] | None) -> None:
 
 
 def follow() -> dict[str, Any] | None:
-    """Wait for what process 0 gives to `lead`."""
+    """Wait for the job that process 0 passes to `lead`, and return it."""
     job: dict[str, Any] | None = json.loads(_store().get("job"))
     return job
 
@@ -120,10 +120,11 @@ _meetings = itertools.count()
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Go on after the block only if every process came through it.
+    """Run the block in every process, and fail in all of them where it fails in one.
 
-    Else process 0 raises, its own error or one that names the process, and the others end quietly:
-    a mistake is told once. A bug is raised where it happened too, for its traceback.
+    Process 0 then raises its own error or one that names the process, and the others raise
+    `Dismissed`, so that a mistake is printed once. An error that is a bug (neither ValueError nor
+    OSError) is also raised in its own process, for the traceback.
     """
     if num_processes() == 1:
         yield
@@ -151,9 +152,9 @@ def together() -> Iterator[None]:
 
 
 def in_turn(load: Callable[[], T]) -> T:
-    """What `load` gives: first on process 0, then once on every other node, then on the rest.
+    """The result of `load`: process 0 calls it first, then one process per node, then the rest.
 
-    So what it downloads or decodes is downloaded or decoded once, shared file system or not.
+    Data are so downloaded and decoded once per file system, whether nodes share one or not.
     """
     if num_processes() == 1:
         return load()
@@ -173,7 +174,7 @@ _control: Any = None  # the group, on the hosts, for what is decided rather than
 
 @contextmanager
 def connected(device: torch.device) -> Iterator[None]:
-    """Have the processes exchange tensors on their devices within the block.
+    """Let the processes exchange tensors within the block, each from its own device.
 
     Raises:
         ProcessLost: another one ended meanwhile, or did not answer in time.
@@ -212,7 +213,7 @@ def connected(device: torch.device) -> Iterator[None]:
 
 
 def positions(batch_size: int, parts: int) -> np.ndarray | None:
-    """Which images of a batch are this process's share, int64; None: all of them.
+    """The positions in a batch of the examples that this process trains on, int64; None: all.
 
     Each of the `parts` in which a batch passes the model (gradient accumulation) is shared out, so
     that all processes together see the parts that one would.
@@ -276,7 +277,7 @@ def _synchronize_batch_norm(model: nn.Module) -> None:
 
 
 def accumulating(network: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
-    """Where the passes of `network`, from `data_parallel`, leave averaging to the `last` one."""
+    """The context of one pass of several: only the `last` averages gradients over processes."""
     if num_processes() == 1 or last:
         return nullcontext()
     context: AbstractContextManager[Any] = network.no_sync()  # type: ignore[operator]
@@ -297,9 +298,9 @@ def summed(tensors: list[Tensor]) -> list[Tensor]:
 
 
 def gathered(rows: list[T]) -> list[T]:
-    """The `rows`, plain values, of all processes, one process after another.
+    """The `rows` (plain values) of all processes in one list, in the order of the processes.
 
-    Equal to the bit on all, so that all decide alike on them.
+    The list is bit-identical in all processes, so that all decide alike.
     """
     if num_processes() == 1:
         return rows

@@ -1,4 +1,4 @@
-"""The device a run trains on, and how: threads, determinism, precision, compilation."""
+"""The device that a run trains on, its threads, determinism, precision and compilation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import torch
 from lrbench.trainer import Trainer, distributed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-# Updates of a run whose compilation pays on a CPU: ResNet-20's takes 16 to 36 s and saves some
-# 20 ms of each (two cores, scripts/bench/layout.py).
+# The number of updates from which compiling saves time on a CPU: a ResNet-20 takes 16 to 36 s to
+# compile and is then some 20 ms faster per update (two cores, scripts/bench/layout.py).
 COMPILING_PAYS = 2000
 
 
@@ -45,7 +45,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _own_device(name: str) -> torch.device:
-    """The device of this one of several processes."""
+    """The device of this process, where several train one run."""
     if name not in ("auto", "cpu", "cuda"):
         raise ValueError(f"trainer.device={name}: several processes take auto, cuda or cpu")
     gpus, number = torch.cuda.device_count(), distributed.local_rank()
@@ -62,7 +62,7 @@ def _own_device(name: str) -> torch.device:
 
 
 def set_up(settings: Trainer, device: torch.device) -> None:
-    """Apply the process-wide settings: threads, and how far kernels may vary."""
+    """Apply the settings that hold for the whole process: threads and determinism."""
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
     if settings.deterministic:
@@ -75,10 +75,10 @@ def set_up(settings: Trainer, device: torch.device) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep the memory that an update frees for the next one; elsewhere do nothing.
+    """Have glibc's malloc keep freed memory for the next update; without glibc, do nothing.
 
-    It hands large blocks back to the kernel, which zeroes every page that it gives out again: 6 %
-    of a ResNet-20's time on CIFAR-10, 17 % of a LeNet's on Fashion-MNIST (two cores).
+    By default it returns large blocks to the kernel, which zeroes each page before it hands it out
+    again: 6 % of a ResNet-20's time on CIFAR-10, 17 % of a LeNet's on Fashion-MNIST (two cores).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -108,7 +108,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> Callable[[], AbstractContextManager[Any]]:
-    """A maker of the context that the forward pass runs in."""
+    """A function that makes the context manager for a forward pass in `dtype`."""
     if dtype == torch.float32:
         return nullcontext
     return lambda: torch.autocast(device.type, dtype=dtype)
