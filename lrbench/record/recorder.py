@@ -7,8 +7,7 @@ import re
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -109,8 +108,7 @@ class Recorder:
     def record_test(self, step: int, values: Mapping[str, float]) -> None:
         """Write the test's `values` (measure to number), which history.csv has no columns for."""
         points = [Summary.Value(tag=f"test/{m}", simple_value=v) for m, v in values.items()]
-        summary = Summary(value=points)
-        self._write_event(Event(step=step, summary=summary))
+        self._write_event(Event(step=step, summary=Summary(value=points)))
 
     def add(self, summary: Summary) -> None:
         """Write a summary without a step, such as those of `lrbench.record.hparams`."""
@@ -182,28 +180,23 @@ class _Summed:
         return self.num_bytes, self._crc
 
     def write(self, content: bytes) -> None:
-        with self._named():
-            self._file.write(content)
+        self._do(self._file.write, content)
         self.num_bytes += len(content)
         self._crc = zlib.crc32(content, self._crc)
 
     def flush(self) -> None:
-        with self._named():
-            self._file.flush()
+        self._do(self._file.flush)
 
     def sync(self) -> None:
-        with self._named():
-            os.fsync(self._file.fileno())
+        self._do(os.fsync, self._file.fileno())
 
     def close(self) -> None:
-        with self._named():
-            self._file.close()
+        self._do(self._file.close)
 
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Make an error within the block name this file."""
+    def _do(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Call `work`; an error names this file."""
         try:
-            yield
+            work(*arguments)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
