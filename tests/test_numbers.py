@@ -119,8 +119,8 @@ def test_an_fp16_run_without_a_fitting_loss_scale_diverges(command: Command) -> 
                 *("optimizer=adam", "optimizer.algorithm._target_=torch.optim.SparseAdam"),
                 "~optimizer.algorithm.fused",
             ],
-            "optimizer.algorithm: SparseAdam cannot train this model (SparseAdam does not support "
-            "dense gradients, please consider Adam instead): choose another",
+            "optimizer.algorithm._target_=torch.optim.SparseAdam: SparseAdam does not support "
+            "dense gradients, please consider Adam instead",
         ),
     ],
 )

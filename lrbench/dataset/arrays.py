@@ -12,6 +12,8 @@ from lrbench.dataset.kinds import Arrays, DatasetError, Split
 from lrbench.dataset.split import split_off
 from lrbench.task import Examples
 
+IGNORED = -100  # a whole-number target that does not count, such as padding
+
 
 def assemble(
     reader: str,
@@ -102,10 +104,13 @@ def _num_values(reader: str, given: int | None, targets: list[np.ndarray]) -> in
     """How many values targets that are whole numbers may have; None where they are no such."""
     if targets[0].dtype != np.int64:
         return None
-    largest = max(int(array.max()) for array in targets)
-    if given is not None and largest >= given:
+    values = np.concatenate([np.unique(array) for array in targets])
+    values = values[values != IGNORED]
+    largest = int(values.max(initial=0))
+    number = largest + 1 if given is None else given
+    if values.min(initial=0) < 0 or largest >= number:
         raise DatasetError(
-            f"{reader}.read: targets must be from 0 to {given - 1} (num_values={given}), and one "
-            f"is {largest}"
+            f"{reader}.read: whole-number targets must be from 0 to {number - 1}, or {IGNORED} "
+            f"where none counts, and there is {values.min() if values.min() < 0 else largest}"
         )
-    return largest + 1 if given is None else given
+    return number

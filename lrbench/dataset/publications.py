@@ -31,60 +31,51 @@ class Publication:
     class_names: tuple[str, ...] = ()
 
 
+_IDX_FILES = (
+    *("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    *("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+)
+
+
+def _idx(
+    torchvision_class: str, md5: tuple[tuple[str, ...], ...], class_names: tuple[str, ...]
+) -> Publication:
+    """A dataset of the size and in the files of MNIST."""
+    return Publication(
+        torchvision_class=torchvision_class,
+        folder=f"{torchvision_class}/raw",
+        md5=dict(zip(_IDX_FILES, md5, strict=True)),
+        num_train=60_000,
+        num_test=10_000,
+        image_size=28,
+        in_channels=1,
+        num_classes=10,
+        class_names=class_names,
+    )
+
+
 PUBLICATIONS = {
-    "mnist": Publication(
-        torchvision_class="MNIST",
-        folder="MNIST/raw",
-        md5={
-            "train-images-idx3-ubyte.gz": ("f68b3c2dcbeaaa9fbdd348bbdeb94873",),
-            "train-labels-idx1-ubyte.gz": ("d53e105ee54ea40749a09fcbcd1e9432",),
-            "t10k-images-idx3-ubyte.gz": ("9fb629c4189551a2d022fa330f9573f3",),
-            "t10k-labels-idx1-ubyte.gz": ("ec29112dd5afa0611ce80d1b7f02629c",),
-        },
-        num_train=60_000,
-        num_test=10_000,
-        image_size=28,
-        in_channels=1,
-        num_classes=10,
-        class_names=tuple("0123456789"),
+    "mnist": _idx(
+        "MNIST",
+        (
+            ("f68b3c2dcbeaaa9fbdd348bbdeb94873",),
+            ("d53e105ee54ea40749a09fcbcd1e9432",),
+            ("9fb629c4189551a2d022fa330f9573f3",),
+            ("ec29112dd5afa0611ce80d1b7f02629c",),
+        ),
+        tuple("0123456789"),
     ),
-    "fashion_mnist": Publication(
-        torchvision_class="FashionMNIST",
-        folder="FashionMNIST/raw",
-        md5={
-            "train-images-idx3-ubyte.gz": (
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                "cf8536b0aa1a6ac5fa3f23001093305c",
-            ),
-            "train-labels-idx1-ubyte.gz": (
-                "25c81989df183df01b3e8a0aad5dffbe",
-                "10bea18fdb374794d4bb42e356e600c9",
-            ),
-            "t10k-images-idx3-ubyte.gz": (
-                "bef4ecab320f06d8554ea6380940ec79",
-                "f78720b4224f21cce2f2ccf2d7a94c9a",
-            ),
-            "t10k-labels-idx1-ubyte.gz": (
-                "bb300cfdad3c16e7a12a480ee83cd310",
-                "0d30e22e447f3c33dab9ed536400ac01",
-            ),
-        },
-        num_train=60_000,
-        num_test=10_000,
-        image_size=28,
-        in_channels=1,
-        num_classes=10,
-        class_names=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
+    "fashion_mnist": _idx(
+        "FashionMNIST",
+        (
+            ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "cf8536b0aa1a6ac5fa3f23001093305c"),
+            ("25c81989df183df01b3e8a0aad5dffbe", "10bea18fdb374794d4bb42e356e600c9"),
+            ("bef4ecab320f06d8554ea6380940ec79", "f78720b4224f21cce2f2ccf2d7a94c9a"),
+            ("bb300cfdad3c16e7a12a480ee83cd310", "0d30e22e447f3c33dab9ed536400ac01"),
+        ),
+        (
+            *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker"),
+            *("Bag", "Ankle boot"),
         ),
     ),
     "cifar10": Publication(

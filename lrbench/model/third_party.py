@@ -31,7 +31,13 @@ def build_third_party(call: Call, shapes: Shapes) -> nn.Module:
     offered = {"num_classes": shapes.outputs[-1]}
     if images:
         offered |= {"in_channels": inputs[0], "image_size": inputs[1]}
-    model = call(**_accepted(call, offered))
+    try:
+        model = call(**_accepted(call, offered))
+    except (RuntimeError, LookupError, AttributeError, AssertionError, ArithmeticError) as error:
+        if "memory" in str(error):  # which is told in other words
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"{call.path}: {call.target}: {reason}") from error
     if not isinstance(model, nn.Module):
         raise ValueError(f"{call.path}._target_={call.target} must make a torch.nn.Module")
     if images:

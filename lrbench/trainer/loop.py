@@ -259,10 +259,7 @@ class Loop:
         """Apply the gradients; False where fp16's were not finite."""
         scaler = self.scaler
         if scaler is None:
-            if self.state.step:
-                self.optimizer.step()
-            else:
-                self._first_step()
+            self.optimizer.step()
             return True
         scale = scaler.get_scale()
         scaler.step(self.optimizer)
@@ -270,23 +267,6 @@ class Loop:
         if scaler.get_scale() < SMALLEST_LOSS_SCALE:
             self._diverge(self.state.step + 1, "fp16 gradients are not finite at any loss scale")
         return scaler.get_scale() >= scale
-
-    def _first_step(self) -> None:
-        """Step the optimizer, whose mistakes show at once.
-
-        Raises:
-            ValueError: it cannot train such a model or in such a loop.
-        """
-        try:
-            self.optimizer.step()
-        except (TypeError, RuntimeError) as error:
-            if "memory" in str(error):
-                raise
-            name = type(self.optimizer).__name__
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"optimizer.algorithm: {name} cannot train this model ({reason}): choose another"
-            ) from error
 
     def _collect(self) -> None:
         """Fetch the losses that wait on the device, and see that they are finite."""

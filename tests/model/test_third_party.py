@@ -104,6 +104,16 @@ def test_shapes_are_given_by_name() -> None:
             r"model: torchvision\.models\.resnet18: .*num_classes.*1000 but got 10.*",
         ),
         (
+            "torchvision.models.resnet18",
+            {"weights": "nope"},
+            r"model: torchvision\.models\.resnet18: KeyError: 'nope'",
+        ),
+        (
+            "torchvision.models.resnet18",
+            {"weights": None, "num_classes": -3},
+            r"model: torchvision\.models\.resnet18: RuntimeError: .* negative dimension -3: .*",
+        ),
+        (
             "torchvision.models.resnt18",
             {},
             r"model\._target_=torchvision\.models\.resnt18: .*did you mean resnet18\?",
