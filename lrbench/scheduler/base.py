@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from lrbench.config import duration
 from lrbench.config.checks import require, require_choice
@@ -19,6 +19,8 @@ from lrbench.scheduler.shapes import (
     descend,
     warmup_formula,
 )
+
+MOST_SEGMENTS = 100_000  # of a plan: laying out more takes seconds, and in the end all memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,11 @@ class Scheduler(ABC):
             )
 
     @abstractmethod
-    def body(self, run: Run, start: int) -> Sequence[Segment]:
+    def body(self, run: Run, start: int) -> Iterable[Segment]:
         """The segments from update `start`, where the warmup ends, to the end of the run.
 
-        They follow one another without gaps; empty ones and those past the end are dropped.
+        They follow one another without gaps; empty ones and those past the end are dropped. No
+        more than `MOST_SEGMENTS` are taken.
 
         Raises:
             ValueError: the durations do not fit the run.
@@ -215,7 +218,13 @@ class Scheduler(ABC):
             self.warmup,
             f"must be shorter than the run ({total_steps} steps)",
         )
-        segments = [s for s in self.body(run, warmup) if s.start < min(s.stop, total_steps)]
+        found = list(islice(self.body(run, warmup), MOST_SEGMENTS + 1))
+        if len(found) > MOST_SEGMENTS:
+            raise ValueError(
+                f"{found[-1].name} is one of more than {MOST_SEGMENTS:,} segments of the schedule "
+                f"in a run of {total_steps} updates: make its cycles or intervals longer"
+            )
+        segments = [s for s in found if s.start < min(s.stop, total_steps)]
         planned_stop = segments[-1].stop
         segments[-1] = replace(segments[-1], stop=total_steps)
         if warmup:
@@ -305,14 +314,13 @@ def decay_then_hold(
     return [Segment(name, start, stop, descend(shape, start, length, *ends)), hold]
 
 
-def levels(first: Segment, cuts: Iterable[tuple[int, float, str, str]]) -> list[Segment]:
+def levels(first: Segment, cuts: Iterable[tuple[int, float, str, str]]) -> Iterator[Segment]:
     """The segment `first`, cut short by constant factors: of each its update, factor, name, why."""
-    segments = [first]
+    segment = first
     for step, factor, name, reason in cuts:
-        segments[-1] = replace(segments[-1], stop=step)
-        level = constant(factor)
-        segments.append(Segment(name, step, first.stop, level, reason=reason, jumps=True))
-    return segments
+        yield replace(segment, stop=step)
+        segment = Segment(name, step, first.stop, constant(factor), reason=reason, jumps=True)
+    yield segment
 
 
 def first_update_at(position: float) -> int:

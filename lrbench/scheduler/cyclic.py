@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from lrbench.config.checks import require, require_choice
 from lrbench.scheduler.base import Floored, Run, Segment, first_update_at, require_duration
@@ -37,23 +38,20 @@ class Cyclic(Floored):
         require_choice("mode", self.mode, MODES)
         require(0 < self.decay_rate <= 1, "decay_rate", self.decay_rate, "must be in (0, 1]")
 
-    def body(self, run: Run, start: int) -> Sequence[Segment]:
+    def body(self, run: Run, start: int) -> Iterator[Segment]:
         rise, fall = run.exact(self.rise), run.exact(self.fall)
         require(rise > 0, "rise", self.rise, "must be longer than 0 steps")
         require(fall > 0, "fall", self.fall, "must be longer than 0 steps")
         rise, fall = max(rise, 1.0), max(fall, 1.0)
-        segments: list[Segment] = []
-        cycle = 0
-        while True:
+        for cycle in count():
             begin = start + cycle * (rise + fall)
             first, top, stop = map(first_update_at, (begin, begin + rise, begin + rise + fall))
             if first >= run.total_steps:
-                return segments
+                return
             up = self._line(start, begin, rise, cycle)
             down = self._line(start, begin + rise + fall, -fall, cycle)
-            cycle += 1
-            segments.append(Segment(f"cycle {cycle}, rising", first, top, up))
-            segments.append(Segment(f"cycle {cycle}, falling", top, stop, down))
+            yield Segment(f"cycle {cycle + 1}, rising", first, top, up)
+            yield Segment(f"cycle {cycle + 1}, falling", top, stop, down)
 
     def _line(self, start: int, foot: float, length: float, cycle: int) -> Formula:
         """The line through the floor at `foot` and, `length` updates on, through the peak."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lrbench.config.checks import require, require_choice
@@ -59,7 +59,7 @@ class Plateau(Floored):
         """The number of evaluations that the first cut takes at least."""
         return self.patience + 2 if self.counting == "torch" else max(self.patience, 1) + 1
 
-    def body(self, run: Run, start: int) -> Sequence[Segment]:
+    def body(self, run: Run, start: int) -> Iterator[Segment]:
         evaluations = zip(run.val_losses, run.val_steps, strict=True)
         cuts = self.cuts((loss, v) for loss, v in evaluations if start <= v < run.total_steps)
         return levels(Segment("plateau", start, run.total_steps, constant(1.0)), cuts)

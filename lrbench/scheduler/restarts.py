@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lrbench.config.checks import require
@@ -38,30 +38,20 @@ class CosineRestarts(Floored):
         require(1 <= multiplier < math.inf, "cycle_multiplier", multiplier, "must be at least 1")
         require(0 < self.peak_decay <= 1, "peak_decay", self.peak_decay, "must be in (0, 1]")
 
-    def body(self, run: Run, start: int) -> Sequence[Segment]:
+    def body(self, run: Run, start: int) -> Iterator[Segment]:
         length = run.exact(self.first_cycle)
         require(length > 0, "first_cycle", self.first_cycle, "must be longer than 0 steps")
         length = max(length, 1.0)
-        segments: list[Segment] = []
-        begin, peak, first = float(start), 1.0, start
+        begin, peak, first, number = float(start), 1.0, start, 1
         while first < run.total_steps:
             end = begin + length
             stop = first_update_at(end)
             high = self.min_factor + (1 - self.min_factor) * peak
             curve = descend(cosine, begin, length, high, self.min_factor)
-            number = len(segments) + 1
-            reason = f"cycle {number} begins: restart at {high:g} of the base lr"
-            segments.append(
-                Segment(
-                    f"cosine cycle {number}",
-                    first,
-                    stop,
-                    curve,
-                    reason=reason if number > 1 else "",
-                    jumps=number > 1,
-                )
-            )
-            begin, first = end, stop
+            again = number > 1
+            reason = f"cycle {number} begins: restart at {high:g} of the base lr" if again else ""
+            name = f"cosine cycle {number}"
+            yield Segment(name, first, stop, curve, reason=reason, jumps=again)
+            begin, first, number = end, stop, number + 1
             length *= self.cycle_multiplier
             peak *= self.peak_decay
-        return segments

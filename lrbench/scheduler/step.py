@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lrbench.config.checks import require
@@ -38,7 +38,7 @@ class Step(Floored):
         require_duration("every", self.every)
         require(0 < self.cut_factor < 1, "cut_factor", self.cut_factor, "must be in (0, 1)")
 
-    def body(self, run: Run, start: int) -> Sequence[Segment]:
+    def body(self, run: Run, start: int) -> Iterator[Segment]:
         interval = run.exact(self.every)
         require(interval > 0, "every", self.every, "must be longer than 0 steps")
         interval = max(interval, 1.0)
@@ -67,13 +67,15 @@ class MultiStep(Floored):
             require_duration("milestones", milestone)
         require(0 < self.cut_factor < 1, "cut_factor", self.cut_factor, "must be in (0, 1)")
 
-    def body(self, run: Run, start: int) -> Sequence[Segment]:
+    def body(self, run: Run, start: int) -> Iterator[Segment]:
         cuts = [run.whole(milestone) for milestone in self.milestones]
         require_positions("milestones", self.milestones, cuts, start, run.total_steps)
         return _cuts(cuts, self.cut_factor, self.min_factor, start, run.total_steps)
 
 
-def _cuts(steps: Iterable[int], ratio: float, low: float, start: int, stop: int) -> list[Segment]:
+def _cuts(
+    steps: Iterable[int], ratio: float, low: float, start: int, stop: int
+) -> Iterator[Segment]:
     """Levels ``ratio^i``, not below `low`, the i-th from the i-th of `steps` on."""
 
     def cuts() -> Iterator[tuple[int, float, str, str]]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import timeit
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -92,6 +93,22 @@ def test_phases_cover_the_run_and_curves_agree(name: str, total: int) -> None:
 def test_refuses_an_empty_run(name: str) -> None:
     with pytest.raises(ValueError, match="total_steps=0 must be at least 1"):
         loaded(name).factor(Progress(0, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cyclic", {"rise": "1 steps", "fall": "1 steps"}),
+        ("cosine_restarts", {"first_cycle": "1 steps", "cycle_multiplier": 1.0}),
+        ("step", {"every": "1 steps", "cut_factor": 0.9999999}),
+    ],
+)
+def test_refuses_cycles_without_end(
+    name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lrbench.scheduler.base.MOST_SEGMENTS", 1000)
+    with pytest.raises(ValueError, match=r"more than 1,000 segments .* 1000000000000 updates"):
+        make(name, **options).plan(10**12, 1000)
 
 
 @pytest.mark.parametrize("name", ["onecycle", "plateau", "chain"])
