@@ -55,6 +55,7 @@ class Bomb:
 
     def _arm_start_up(self) -> None:
         import lrbench.model
+        import lrbench.run.parts
         import lrbench.run.run
         from lrbench.files import run_folder
         from lrbench.record import hparams
@@ -66,7 +67,7 @@ class Bomb:
             (run_folder, "finished"),
             (run_folder, "write_config"),
             (lrbench.model, "build_model"),
-            (lrbench.run.run, "build"),
+            (lrbench.run.parts, "build"),
             (lrbench.run.run, "_load_checkpoint"),
             (Loop, "__init__"),
             (Loop, "restore"),
