@@ -160,8 +160,8 @@ def speed(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:
     axes.axvspan(1.03 * last, 1.14 * last, color=palette.GRID, lw=0, zorder=0)
     axes.set_xticks([t for t in axes.get_xticks() if axes.get_xlim()[0] <= t <= last])
     axes.annotate(
-        "not reached", (1.085 * last, 1.01), xycoords=("data", "axes fraction"), ha="center",
-        va="bottom", fontsize=7.5,
+        "not reached", (1.085 * last, 0.98), xycoords=("data", "axes fraction"), ha="center",
+        va="top", fontsize=7.5,
     )  # fmt: skip
     figure.count_axis(axes.xaxis)
     axes.set_xlabel(f"{analysis.axis} to {measure.value(analysis.targets[target])} "

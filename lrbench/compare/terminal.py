@@ -50,7 +50,7 @@ def show_section(section: Section, console: Console) -> None:
 
 
 def show_table(table: tables.Table, console: Console) -> None:
-    """Print `table`, its first and last columns to the left; on a terminal the last may wrap."""
+    """Print `table`, its first and last columns to the left; on a terminal these two may wrap."""
     grid = Table(
         box=box.SIMPLE_HEAD if console.is_terminal else None,
         pad_edge=False,
@@ -58,12 +58,13 @@ def show_table(table: tables.Table, console: Console) -> None:
         header_style="bold",
     )
     for number, header in enumerate(table.headers):
-        left = number in (0, len(table.headers) - 1)
-        last = number == len(table.headers) - 1  # the column that may wrap
+        ends = number in (0, len(table.headers) - 1)
         grid.add_column(
             header,
-            justify="left" if left else "right",
-            no_wrap=not (last and console.is_terminal),
+            justify="left" if ends else "right",
+            no_wrap=not (ends and console.is_terminal),
+            min_width=(15 if number else 16) if ends and console.is_terminal else None,
+            overflow="fold",
         )
     for number, row in enumerate(table.rows):
         grid.add_row(*map(Text, row), style="bold" if number in table.strong else "")

@@ -379,3 +379,19 @@ def test_neither_torch_nor_the_training_code_is_imported(folder: Path, tmp_path:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_no_cell_is_a_spreadsheets_formula_and_a_dollar_is_a_dollar(tmp_path: Path) -> None:
+    for name in ("=cmd()", "-$x$"):
+        write_run(tmp_path / name, scheduler=name)
+    compare(tmp_path)
+    cells = [cell for row in rows(tmp_path / "runs.csv") for cell in row.values()]
+    assert "'=cmd()" in cells
+    assert not [cell for cell in cells if cell[:1] in "=+@" and cell]
+    assert ">-$x$</text>" in (tmp_path / "plots" / "final.svg").read_text()
+
+
+def test_ten_strategies_have_ten_colours() -> None:
+    names = ["cosine", "linear", "linear_to_zero", "polynomial", "rex", "warmup_decay"]
+    names += [f"mine (k={k})" for k in range(4)]
+    assert len({look.colour for look in looks(names).values()}) == 10
