@@ -84,19 +84,6 @@ def test_a_sweep_leaves_folders_that_read_well(sweep: Path) -> None:
     assert runs == sorted(f"{name}/seed=0" for name in FOUR)
 
 
-def test_a_repeated_sweep_trains_only_what_is_missing(sweep: Path) -> None:
-    kept = {p: p.stat().st_mtime_ns for p in sweep.rglob("result.json")}
-    missing = sweep / "onecycle" / "seed=0" / "result.json"
-    before = json.loads(missing.read_text())
-    missing.unlink()
-    lrbench(*SWEEP, cwd=sweep.parent.parent)
-    assert [p.name for p in sweep.parent.iterdir()] == [sweep.name]
-    for path, modified in kept.items():
-        assert (path.stat().st_mtime_ns == modified) == (path != missing)
-    after = json.loads(missing.read_text())
-    assert after["test_loss"] == before["test_loss"]
-
-
 def test_equal_seeds_give_equal_first_losses_under_every_schedule(sweep: Path) -> None:
     first = {name: history(sweep / name / "seed=0")[0]["train_loss"] for name in FOUR}
     assert len(set(first.values())) == 1, first
@@ -194,10 +181,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cwd / "run"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_the_resumed_run_is_bit_identical(
-    whole: Path, tmp_path: Path, number: signal.Signals, code: int
-) -> None:
+def test_a_signal_saves_and_the_resumed_run_is_bit_identical(whole: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lrbench", *PLATEAU, "hydra.run.dir=cut"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -205,10 +189,10 @@ def test_a_signal_saves_and_the_resumed_run_is_bit_identical(
     assert process.stdout is not None
     for line in process.stdout:
         if line.lstrip().startswith("40/"):
-            process.send_signal(number)
+            process.send_signal(signal.SIGTERM)
             break
     said = process.stdout.read()
-    assert process.wait() == code, said
+    assert process.wait() == 143, said
     assert "resume with: python -m lrbench resume=cut" in said
     assert not (tmp_path / "cut" / "result.json").exists()
     config = (tmp_path / "cut" / ".hydra" / "config.yaml").read_bytes()
@@ -227,20 +211,6 @@ def test_a_signal_saves_and_the_resumed_run_is_bit_identical(
         del result["seconds"], result["units_per_second"]  # and the sums that hold such times:
         del result["files"], result["checksum"]
     assert results[0] == results[1]
-
-
-def test_a_killed_run_resumes_from_its_last_checkpoint(whole: Path, tmp_path: Path) -> None:
-    arguments = [*PLATEAU, "trainer.checkpoint_interval_seconds=0", "hydra.run.dir=cut"]
-    command = [sys.executable, "-m", "lrbench", *arguments]
-    process = subprocess.Popen(command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.lstrip().startswith("40/"):
-            process.kill()
-            break
-    process.wait()
-    assert "resumed    after update" in lrbench("resume=cut", cwd=tmp_path).stdout
-    assert history(tmp_path / "cut") == history(whole)
 
 
 def test_a_diverging_run_records_it_and_fails(tmp_path: Path) -> None:

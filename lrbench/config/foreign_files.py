@@ -151,7 +151,9 @@ class Loader(ConfigLoaderImpl):
         """
         result = super()._load_single_config(default, repo)
         path = default.config_path or ""
-        if not (default.primary or path.split("/")[0] == "hydra" or _trusted()):
+        # lrbench's own main files, and what is Hydra's by name; a foreign file is neither.
+        exempt = default.primary or "/" not in path or path.startswith("hydra/")
+        if not (exempt or _trusted()):
             content = OmegaConf.to_container(result.config, resolve=False)
             if isinstance(content, dict) and "hydra" in content:
                 _check_free(content.pop("hydra"), FREE, "hydra")

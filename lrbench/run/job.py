@@ -99,6 +99,7 @@ def _failed(folder: Path, cfg: DictConfig, reason: str) -> float | None:
         if run_folder.last_error(folder) is None:  # logging was configured away
             with (folder / run_folder.LOG).open("a", encoding="utf-8") as file:
                 file.write(f"[{time.strftime('%F %T')}] ERROR {reason}\n")
+        (folder / run_folder.LOG).touch()  # the reason is of now, even if it is that of last time
         if not (folder / run_folder.HIDDEN).exists():
             run_folder.write_config(folder, cfg, HydraConfig.get())  # type: ignore[arg-type]
     if run_folder.last_error(folder) != reason:  # then the console must tell

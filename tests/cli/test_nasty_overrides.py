@@ -20,7 +20,7 @@ from lrbench import __main__ as program
 from lrbench.config import CONF, flatten, trust
 from lrbench.trainer.loop import Loop
 
-EXAMPLES = int(os.environ.get("NASTY_EXAMPLES", "16"))
+EXAMPLES = int(os.environ.get("NASTY_EXAMPLES", "12"))
 SECONDS = 20  # after which an answer is no answer
 
 VALUES = [

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from lrbench.config import PARTS
 from lrbench.files import run_folder
 
-CASES = [(command, part) for command in ("", "find_lr", "preview", "study") for part in PARTS]
-CASES.remove(("preview", "model"))  # a preview needs none
+CASES = [("", "task"), ("preview", "optimizer"), ("preview", "scheduler"), ("preview", "trainer")]
+CASES += [(command, part) for command in ("find_lr", "study") for part in ("model", "dataset")]
 
 
 @pytest.mark.parametrize(("command", "part"), CASES)

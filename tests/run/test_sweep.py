@@ -82,12 +82,6 @@ def test_joblib_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None
     same_two_runs(tmp_path / "sweep", basic[0])
 
 
-def test_submitit_on_this_machine_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    lrbench(*TWO, "hydra/launcher=submitit_local", cwd=tmp_path)
-    same_two_runs(tmp_path / "sweep", basic[0])
-
-
 def test_the_tasks_of_a_submitit_job_train_one_run_together(
     basic: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -152,19 +146,6 @@ def test_failures_are_told_and_stop_nothing(failing: tuple[Path, str]) -> None:
     report = (folder / "report.md").read_text()
     assert "batch_size=5000" in report
     assert "must be between 1 and the number of training images" in report
-
-
-def test_rerun_failed_trains_all_but_the_completed_again(failing: tuple[Path, str]) -> None:
-    folder, _ = failing
-
-    def times() -> list[int]:
-        return [(folder / name / "result.json").stat().st_mtime_ns for name in (GOOD, DIVERGED)]
-
-    before = times()
-    said = lrbench(*FAILING, "rerun=failed", cwd=folder.parent, code=1)
-    assert times()[0] == before[0]
-    assert times()[1] > before[1]
-    assert f"{FAILED}  failed: trainer.batch_size=5000" in said
 
 
 def test_a_sweep_that_is_cut_and_repeated_equals_one_that_was_not(tmp_path: Path) -> None:
