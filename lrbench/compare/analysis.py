@@ -11,139 +11,24 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import combinations
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from lrbench.cli.wording import counted
-from lrbench.compare import statistics
 from lrbench.compare.evaluations import PHASES, Evaluations
 from lrbench.compare.find import CompareError
 from lrbench.compare.groups import Group, Member
+from lrbench.compare.pairs import compared, marked
 from lrbench.compare.preference import preference
 from lrbench.compare.read import Problem
+from lrbench.compare.rows import AtLr, Mean, Pair, Reached, Standing
 from lrbench.compare.settings import Margin, Settings, metric_name, parse_target
-from lrbench.compare.statistics import ALPHA, MeanTest
 from lrbench.files.result import split_metric
 from lrbench.task.measure import POINTS, Measure
 
 REFERENCE = "constant"  # the strategy that never anneals, against which late gains are held
-SOME_DIVERGED = "some diverged"
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over runs and Student's 95 % interval of it; NaN where there is none."""
-
-    value: float
-    low: float
-    high: float
-    num: int
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> Mean:
-        """Of the finite ones of `values`."""
-        known = np.array([v for v in values if math.isfinite(v)], dtype=float)
-        low, high = statistics.t_interval(known)
-        return cls(float(known.mean()) if len(known) else math.nan, low, high, len(known))
-
-
-@dataclass(frozen=True)
-class Reached:
-    """When a strategy's runs reached a target: the median over `curves` runs, inf: not reached."""
-
-    at: float
-    reached: int
-    curves: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """Where a strategy stands.
-
-    Attributes:
-        mean_score: over all runs, a diverged one as guessing; over the completed runs where
-            guessing has no number.
-        median_score, worst_score: over all runs.
-        sd_score: of the completed runs over seeds; NaN of fewer than two.
-        completed_score: mean over completed runs; `means`, of every other metric.
-        targets: by target.
-        phases: by the name that `Evaluations.phases` gives.
-        late_gain_over_constant: how much more than `REFERENCE` on the same seeds.
-        rank: 1 for the best; strategies with diverged runs that have no score stand last.
-        mark: what is known about its distance from the best.
-    """
-
-    strategy: str
-    lr: float
-    num_runs: int
-    num_completed: int
-    num_diverged: int
-    mean_score: float
-    median_score: float
-    worst_score: float
-    sd_score: float
-    completed_score: Mean
-    means: Mapping[str, Mean]
-    targets: Mapping[str, Reached]
-    phases: Mapping[str, Mean]
-    late_gain_over_constant: Mean
-    seconds: float
-    units_per_second: float
-    rank: int = 0
-    mark: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two strategies held against each other; `a` has the better mean on the runs compared.
-
-    Attributes:
-        num_common: seeds that both have; of independent samples, runs of the smaller one.
-        test: of by how much `a` is better, over the runs that have a score.
-        num_left_out: pairs (or runs) without a score, so not in `test`.
-        probability: that a run of `a` is better than one of `b`.
-        finding: ``beats``, ``equivalent``, both, ``ahead`` (the interval leaves out 0 but so few
-            seeds cannot be significant), ``identical``, ``not distinguishable``, ``one pair`` or
-            ``no pair``.
-    """
-
-    a: str
-    b: str
-    num_common: int
-    test: MeanTest
-    num_left_out: int
-    probability: float
-    correlation: float
-    diverged_a: int
-    diverged_b: int
-    identical: bool
-    finding: str = ""
-
-    @property
-    def paired(self) -> bool:
-        """Whether it is compared seed by seed."""
-        return self.test.paired
-
-
-@dataclass(frozen=True, kw_only=True)
-class AtLr:
-    """A strategy at one peak lr: mean score with a diverged run as guessing, `high` its interval's
-    end; whether it is the `best` lr on validation, and that at the `edge` of those tried.
-    """
-
-    strategy: str
-    lr: float
-    score: float
-    score_high: float
-    num_diverged: int
-    best: bool
-    val_score: float = math.nan
-    edge: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +94,7 @@ def analyse(group: Group, settings: Settings) -> Analysis:
     chosen = runs[runs["chosen"]].reset_index(drop=True)
     standings = _standings(chosen, list(targets), measure)
     margin = Margin.of(settings.margin, measure, standings[0].mean_score)
-    pairs = _pairs(chosen, standings, measure, margin.size, settings.seed, paired=group.paired)
+    pairs = compared(chosen, standings, measure, margin.size, settings.seed, paired=group.paired)
     return Analysis(
         group=group,
         settings=settings,
@@ -220,7 +105,7 @@ def analyse(group: Group, settings: Settings) -> Analysis:
         notes=(*notes, *trouble),
         runs=runs,
         chosen=chosen,
-        standings=_marked(standings, pairs),
+        standings=marked(standings, pairs),
         pairs=pairs,
         sensitivity=sensitivity,
     )
@@ -394,113 +279,6 @@ def _censored_median(values: pd.Series) -> float:
     return float(high) if math.isinf(high) else float((low + high) / 2)
 
 
-def _marked(standings: Sequence[Standing], pairs: Sequence[Pair]) -> tuple[Standing, ...]:
-    """``best`` for the first; for the others what is known about their distance from it."""
-    if len(standings) < 2:
-        return tuple(standings)
-    best = standings[0]
-    names = {
-        "beats": "worse",
-        "equivalent": "equivalent",
-        "beats, equivalent": "equivalent",
-        "identical": "identical",
-        "ahead": "behind, too few seeds",
-    }
-    found = {p.b: names.get(p.finding, "") for p in pairs if p.a == best.strategy}
-    found |= {
-        p.a: p.finding
-        for p in pairs
-        if p.b == best.strategy and p.finding in ("equivalent", "identical")
-    }
-    left_out = {p.a if p.b == best.strategy else p.b for p in pairs
-                if p.num_left_out and best.strategy in (p.a, p.b)}  # fmt: skip
-    marked = [replace(best, mark="best")]
-    for standing in standings[1:]:
-        mark = found.get(standing.strategy, "")
-        if mark != "worse" and standing.strategy in left_out and standing.num_diverged:
-            mark = SOME_DIVERGED
-        marked.append(replace(standing, mark=mark or "not distinguishable"))
-    return tuple(marked)
-
-
-def _pairs(
-    chosen: pd.DataFrame,
-    standings: Sequence[Standing],
-    measure: Measure,
-    margin: float,
-    seed: int,
-    *,
-    paired: bool,
-) -> tuple[Pair, ...]:
-    """One per pair of strategies, over their common seeds if they are `paired`."""
-    of = {str(s): runs.set_index("seed").sort_index() for s, runs in chosen.groupby("strategy")}
-    ranks = {standing.strategy: number for number, standing in enumerate(standings)}
-    found = []
-    for number, names in enumerate(combinations(sorted(of), 2)):
-        own = {name: of[name] for name in sorted(names, key=lambda name: ranks[name])}
-        if paired:
-            common = sorted(set.intersection(*(set(runs.index) for runs in own.values())))
-            own = {name: runs.loc[common] for name, runs in own.items()}
-        rng = np.random.default_rng([seed, number])
-        found.append(_pair(own, measure, margin, rng, paired=paired))
-    tests = statistics.corrected([pair.test for pair in found])
-    found = [replace(pair, test=test) for pair, test in zip(found, tests, strict=True)]
-    found = [replace(pair, finding=_finding(pair)) for pair in found]
-    return tuple(sorted(found, key=lambda pair: (ranks[pair.a], ranks[pair.b])))
-
-
-def _pair(
-    own: Mapping[str, pd.DataFrame],
-    measure: Measure,
-    margin: float,
-    rng: np.random.Generator,
-    *,
-    paired: bool,
-) -> Pair:
-    """Two strategies' runs, the one that stands better first, held against each other."""
-    (first, a), (second, b) = own.items()
-    x, y = (measure.sign * runs["score"].to_numpy() for runs in (a, b))
-    known_x, known_y = np.isfinite(x), np.isfinite(y)
-    if paired:
-        known_x = known_y = known_x & known_y
-    left_out = int((~known_x).sum() + (0 if paired else (~known_y).sum()))
-    if known_x.any() and known_y.any() and measure.exact(x[known_x].mean() - y[known_y].mean()) < 0:
-        first, a, x, known_x, second, b, y, known_y = second, b, y, known_y, first, a, x, known_x
-    identical = False
-    if paired:
-        # Scores of shares are exact: so are their differences, and ties are ties.
-        differences = np.array([measure.exact(d) for d in x[known_x] - y[known_x]])
-        test = statistics.paired_test(differences, margin, rng)
-        identical = len(differences) == len(x) > 0 and not differences.any()
-    else:
-        test = statistics.unpaired_test(x[known_x], y[known_y], margin, rng)
-    lost = [np.where(r["status"] == "completed", z, -math.inf) for r, z in ((a, x), (b, y))]
-    return Pair(
-        a=first,
-        b=second,
-        num_common=min(len(a), len(b)),
-        test=test,
-        num_left_out=left_out,
-        probability=statistics.probability_of_improvement(*lost, paired=paired),
-        correlation=statistics.seed_correlation(x[known_x], y[known_x]) if paired else math.nan,
-        diverged_a=int((a["status"] == "diverged").sum()),
-        diverged_b=int((b["status"] == "diverged").sum()),
-        identical=identical,
-    )
-
-
-def _finding(pair: Pair) -> str:
-    test = pair.test
-    if test.num < 2:
-        return "one pair" if test.num else "no pair"
-    if pair.identical:
-        return "identical"
-    if test.above or test.negligible:
-        return ", ".join(["beats"] * test.above + ["equivalent"] * test.negligible)
-    least = statistics.smallest_p(test.num, test.num_tests, paired=test.paired)
-    return "ahead" if least >= ALPHA and test.low > 0 else "not distinguishable"
-
-
 def _sensitivity(runs: pd.DataFrame, measure: Measure) -> tuple[AtLr, ...]:
     """One per strategy and peak lr: scores with a diverged run as guessing.
 
@@ -531,31 +309,3 @@ def _sensitivity(runs: pd.DataFrame, measure: Measure) -> tuple[AtLr, ...]:
             edge = i == best and best in (0, len(found) - 1)
             rows.append(replace(row, best=i == best, edge=edge))
     return tuple(rows)
-
-
-def frame(rows: Sequence[Any]) -> pd.DataFrame:
-    """`rows`, which are of one dataclass, as a table of plain columns."""
-    return pd.DataFrame([_flat(row) for row in rows])
-
-
-def _flat(row: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in (field.name for field in fields(row)):
-        value = getattr(row, name)
-        for key, part in value.items() if isinstance(value, Mapping) else ((name, value),):
-            if isinstance(part, Mean):
-                found |= {key: part.value, f"{key}_low": part.low, f"{key}_high": part.high}
-            elif isinstance(part, Reached):
-                found |= {f"to_{key}": part.at, f"reached_{key}": part.reached}
-                found[f"curves_{key}"] = part.curves
-            elif isinstance(part, MeanTest):
-                found |= _flat(part)
-            else:
-                found[key] = part
-    return found
-
-
-def runs_and_divergences(standing: Standing) -> str:
-    """``5 runs``, ``3 runs, 2 diverged``."""
-    what = counted(standing.num_runs, "run")
-    return f"{what}, {standing.num_diverged} diverged" if standing.num_diverged else what

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lrbench.compare.analysis import Analysis, AtLr
+from lrbench.compare.analysis import Analysis
 from lrbench.compare.curve_plots import loss, lr, validation
 from lrbench.compare.groups import number
+from lrbench.compare.rows import AtLr
 from lrbench.compare.statistics import p_value
 from lrbench.compare.verdict import minus
 from lrbench.draw import figure, palette

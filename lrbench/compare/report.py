@@ -14,9 +14,10 @@ from markupsafe import Markup
 
 from lrbench.cli.wording import counted
 from lrbench.compare import tables
-from lrbench.compare.analysis import Analysis, frame
+from lrbench.compare.analysis import Analysis
 from lrbench.compare.groups import number
 from lrbench.compare.read import Problem
+from lrbench.compare.rows import frame
 from lrbench.compare.verdict import Verdict, evaluated_on
 from lrbench.draw.figure import Picture
 from lrbench.files.atomic import atomic_write

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lrbench.compare.analysis import REFERENCE, Analysis, AtLr, Mean, Reached, Standing
+from lrbench.compare.analysis import REFERENCE, Analysis
 from lrbench.compare.groups import number
+from lrbench.compare.rows import AtLr, Mean, Reached, Standing
 from lrbench.compare.settings import metric_name
 from lrbench.compare.statistics import p_value
 from lrbench.compare.verdict import interval, minus

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lrbench.cli.wording import counted
-from lrbench.compare.analysis import SOME_DIVERGED, Analysis, Pair, runs_and_divergences
+from lrbench.compare.analysis import Analysis
 from lrbench.compare.groups import abridge, number
+from lrbench.compare.pairs import SOME_DIVERGED
+from lrbench.compare.rows import Pair, runs_and_divergences
 from lrbench.compare.statistics import (
     ALPHA,
     ENOUGH_SEEDS,

@@ -10,9 +10,10 @@ import matplotlib
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from lrbench.compare.analysis import Analysis, AtLr
+from lrbench.compare.analysis import Analysis
 from lrbench.compare.heat_map import draw_grid, shades
 from lrbench.compare.plots import draw_sensitivity
+from lrbench.compare.rows import AtLr
 from lrbench.draw import figure
 from lrbench.draw.figure import WIDTH, Picture, new_figure, save
 from lrbench.study.accuracy import ACCURACY

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lrbench.cli.wording import counted
-from lrbench.compare.analysis import Analysis, Pair
+from lrbench.compare.analysis import Analysis
+from lrbench.compare.rows import Pair
 from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, p_value, seeds_to_resolve, smallest_p
 from lrbench.compare.verdict import MANY_SEEDS
 from lrbench.study.accuracy import percent, points, span
