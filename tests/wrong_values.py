@@ -20,7 +20,7 @@ KEYS = [
         "trainer.length=1.5 steps",
         "trainer.length=1.5 steps: '1.5 steps' is not a whole number of steps",
     ),
-    ("trainer.batch_size=0", "trainer.batch_size=0 must be at least 1"),
+    ("trainer.batch_size=0", "trainer.batch_size=0 must be from 1 to 2147483647"),
     ("trainer.batch_size=1.5", "trainer.batch_size=1.5 must be of type int"),
     ("trainer.batch_size=many", "trainer.batch_size=many must be of type int"),
     (
@@ -29,9 +29,9 @@ KEYS = [
     ),
     (
         "trainer.gradient_accumulation_steps=0",
-        "trainer.gradient_accumulation_steps=0 must be at least 1",
+        "trainer.gradient_accumulation_steps=0 must be from 1 to 2147483647",
     ),
-    ("trainer.eval_batch_size=0", "trainer.eval_batch_size=0 must be at least 1"),
+    ("trainer.eval_batch_size=0", "trainer.eval_batch_size=0 must be from 1 to 2147483647"),
     ("trainer.eval_batch_size=null", "trainer.eval_batch_size=None must be of type int"),
     ("trainer.eval_interval=often", "trainer.eval_interval=often: 'often' is not a duration"),
     ("trainer.eval_interval=0 steps", "trainer.eval_interval=0 steps must be above 0"),
