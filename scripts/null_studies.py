@@ -20,6 +20,7 @@ from scipy.stats import binomtest
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "study"))
 from study_runs import Truth, imagine, runs_of, study
 
+from lrbench.compare.settings import Margin
 from lrbench.study import guide
 from lrbench.study.records import Point
 from lrbench.study.report import tracks
@@ -62,7 +63,7 @@ def errors(number: int) -> list[str]:
 
     outcome = imagine(FOLDER, world, study(budgets=["30%", "100%"]))
     runs = runs_of(outcome, world)
-    claimed = []
+    claimed, margin = [], Margin.of(None, outcome.measure, 0.95)
     for stage in outcome.stages:
         for kind, own in (("tuned", stage.final), ("untuned", stage.untuned)):
             analysis = tracks.track(outcome, stage, own, runs, kind)
@@ -72,7 +73,7 @@ def errors(number: int) -> list[str]:
             full = kind == "tuned" and stage is outcome.full
             if full and recommend(outcome, analysis, runs).sure:
                 claimed.append("a sure recommendation")
-    for verdict in guide.judge(outcome, runs):
+    for verdict in guide.judge(outcome, runs, margin):
         if verdict.finding == "supported":
             claimed.append(f"supported: {verdict.claim}")
     return claimed

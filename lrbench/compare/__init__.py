@@ -40,23 +40,25 @@ def compare(
 
     Args:
         dirs: a folder of runs, of one sweep or several; or several folders.
-        output: where to write; the first of `dirs` if None.
+        output: where to write; None: the first of `dirs`, or "comparison" in it if it is a study's,
+            which has a report of its own.
         settings: see `lrbench.compare.settings.Settings` (metric, margin, targets, seed, ...).
 
     Raises:
         ValueError: there is no finished run, a folder is missing, or a setting has no meaning.
         OSError: the report cannot be written.
     """
-    from lrbench.compare.find import CompareError, find
+    from lrbench.compare.find import CompareError, final_folders, find
     from lrbench.compare.settings import Settings
 
     checked = Settings(**settings)
     folders = [Path(f) for f in ([dirs] if isinstance(dirs, (str, Path)) else dirs)]
     run_folders = find(folders)
+    studies = [folder for folder in folders if final_folders(folder)]
 
     # Half a second of imports, only once there is something to compare.
     from lrbench.compare.analysis import analyse
-    from lrbench.compare.groups import split
+    from lrbench.compare.groups import LR, split
     from lrbench.compare.heat_map import heat_map
     from lrbench.compare.plots import PICTURES, draw
     from lrbench.compare.read import Problem, read
@@ -65,7 +67,10 @@ def compare(
     from lrbench.draw.figure import keep
 
     found = read(run_folders)
-    groups, notes = split(found.runs, checked.vary, checked.ignore, checked.metric)
+    vary = (*checked.vary, *([LR] if studies else []))  # each strategy was tuned by itself
+    groups, notes = split(found.runs, vary, checked.ignore, checked.metric)
+    what = "is a study's: its runs on fresh seeds are compared, not those that tuned it"
+    notes += [Problem(str(folder), what) for folder in studies]
     analyses = []
     for group in groups:
         try:
@@ -75,7 +80,8 @@ def compare(
                 raise
             notes.append(Problem(group.label, f"{error}: left out"))
 
-    target = folders[0] if output is None else Path(output)
+    target = folders[0] / "comparison" if folders[0] in studies else folders[0]
+    target = target if output is None else Path(output)
     plots = target / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     sections = []

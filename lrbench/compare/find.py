@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lrbench.files.reading import plain_text
-from lrbench.files.run_folder import RESULT
+from lrbench.files.reading import plain_text, read_bytes
+from lrbench.files.run_folder import RESULT, STUDY
 
 
 class CompareError(ValueError):
@@ -16,6 +17,8 @@ class CompareError(ValueError):
 
 def find(folders: Sequence[Path]) -> list[tuple[Path, str]]:
     """Each run folder in or below `folders` once, with its name below the folder searched.
+
+    Of a study only the runs on fresh seeds count: those that tuned it are no fair comparison.
 
     Raises:
         CompareError: a folder does not exist, or none holds a run.
@@ -29,13 +32,7 @@ def find(folders: Sequence[Path]) -> list[tuple[Path, str]]:
             what = "is a file, not a folder" if folder.exists() else "does not exist"
             raise CompareError(f"{folder} {what}")
         prefix = "" if len(folders) == 1 else f"{label if unique else folder}/"
-        for root, subfolders, files in os.walk(folder):
-            subfolders.sort()
-            begun = ".hydra" in subfolders and os.path.isfile(f"{root}/.hydra/config.yaml")
-            if RESULT not in files and not begun:
-                continue
-            subfolders.clear()  # a run holds no runs
-            path = Path(root)
+        for path in _run_folders(folder):
             real = path.resolve()
             if real not in seen:
                 seen.add(real)
@@ -45,3 +42,27 @@ def find(folders: Sequence[Path]) -> list[tuple[Path, str]]:
         where = ", ".join(map(str, folders))
         raise CompareError(f"no runs in {where}: a run folder holds a result.json")
     return found
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    for root, subfolders, files in os.walk(folder):
+        subfolders.sort()
+        begun = ".hydra" in subfolders and os.path.isfile(f"{root}/.hydra/config.yaml")
+        if RESULT in files or begun:
+            subfolders.clear()  # a run holds no runs
+            yield Path(root)
+        elif finals := final_folders(Path(root)):
+            subfolders.clear()
+            for path in finals:
+                yield from _run_folders(path)
+
+
+def final_folders(folder: Path) -> list[Path]:
+    """Where the runs on fresh seeds are, if `folder` is a study's; else nothing."""
+    try:
+        names = json.loads(read_bytes(folder / STUDY))["final"]
+        paths = [folder / name for name in names]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []
+    own = folder.resolve()
+    return [path for path in paths if path.is_dir() and own in path.resolve().parents]

@@ -34,6 +34,7 @@ RESULT = "result.json"
 HISTORY = "history.csv"
 LOG = "lrbench.log"
 EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
+STUDY = "study.json"  # in a study's folder: where its runs on fresh seeds are, under "final"
 SWEEP = "multirun.yaml"  # in a sweep's folder, which Hydra writes as it begins
 STEERING = ("resume", "resume_policy", "rerun")  # keys that only steer the command
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
@@ -15,12 +13,14 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
 from lrbench.cli.sweep_folders import quoted
+from lrbench.cli.wording import counted
 from lrbench.files import run_folder
+from lrbench.files.result import RunResult, read_result
 from lrbench.record.display import say
 from lrbench.run import sweep
 from lrbench.run.job import MISTAKES, job
 from lrbench.study.composed import StudyConfig
-from lrbench.study.protocol import StudyError, counted
+from lrbench.study.protocol import StudyError
 from lrbench.study.records import Point
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Launcher:
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
-        self.results: dict[Path, dict[str, Any]] = {}
+        self.results: dict[Path, RunResult] = {}
         self.missing: dict[Path, str] = {}
         self.cfg = _launcher_config(config)  # now, so that a mistake in it is told at once
         self._launched = 0
@@ -72,19 +72,26 @@ class Launcher:
         """
         if point.folder in self.results or point.folder in self.missing:
             return True
-        path = point.folder / run_folder.RESULT
-        if not path.exists():
+        if not (point.folder / run_folder.RESULT).exists():
             return False
-        config = self.config.run_config(point)
-        try:
-            result = json.loads(path.read_text())
-            same = result["fingerprint"] == run_folder.fingerprint(config)
-        except (ValueError, KeyError, TypeError):
-            same = False
-        if not same:  # this says what is wrong with it
-            result = run_folder.finished(point.folder, config)
-        self.results[point.folder] = result
+        self.results[point.folder] = self._read(point)
         return True
+
+    def _read(self, point: Point) -> RunResult:
+        """The result of the run of `point`.
+
+        Raises:
+            FolderError: it is damaged, or of another config.
+        """
+        path, config = point.folder / run_folder.RESULT, self.config.run_config(point)
+        try:
+            result, _ = read_result(path)
+        except ValueError as error:
+            raise run_folder.FolderError(f"{path} cannot be used: {error}") from error
+        if result.fingerprint != run_folder.fingerprint(config):
+            run_folder.finished(point.folder, config)  # which says what differs
+            raise run_folder.FolderError(f"{path} is the result of another config")
+        return result
 
     def _launch(self, points: Sequence[Point], new: Sequence[Point], title: str) -> None:
         cfg = self.cfg
@@ -128,11 +135,13 @@ class Launcher:
         return folder.relative_to(self.config.folder).as_posix()
 
     def _collect(self, point: Point) -> None:
-        path = point.folder / run_folder.RESULT
-        if path.exists():
-            self.results[point.folder] = json.loads(path.read_text())
-            return
-        self.missing[point.folder] = run_folder.last_error(point.folder) or "it left no result"
+        try:
+            self.results[point.folder] = self._read(point)
+        except FileNotFoundError:
+            error = run_folder.last_error(point.folder) or "it left no result"
+            self.missing[point.folder] = error
+        except ValueError as error:
+            self.missing[point.folder] = str(error)
 
 
 def _launcher_config(config: StudyConfig) -> DictConfig:

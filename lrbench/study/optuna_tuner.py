@@ -18,7 +18,7 @@ from lrbench.study.settings import GRID_RATIO, Study
 from lrbench.study.tune import Attempt, Tuned, best, grid
 
 BATCH = 4  # trials of each strategy that are asked for before any of them is told
-HOPELESS = 0.8  # a trial below this share of the best accuracy on the same seeds is given up
+HOPELESS = 0.2  # a trial is stopped if it is worse than the best on the same seeds by this share
 AS_CONFIGURED = "as configured"  # a knob left alone
 
 
@@ -27,7 +27,8 @@ def tune(study: Study, default_lr: float, attempt: Attempt) -> Tuned:
 
     The range of lrs is that of the grid. The first trial is the default; half of the trials are
     drawn at random, the others by TPE (Bergstra et al. 2011). A trial is made seed by seed, and is
-    given up once it is far below the best of its strategy on the same seeds.
+    stopped once it is far worse than the best of its strategy on the same seeds. Optuna is told
+    the trials' goodness, which is larger for the better ones whichever way the measure goes.
 
     Raises:
         ConfigError: Optuna is not installed.
@@ -44,8 +45,9 @@ def tune(study: Study, default_lr: float, attempt: Attempt) -> Tuned:
         size = min(BATCH if made else num_random, num_trials - made)
         asked = [(name, searches[name].ask()) for name in names for _ in range(size)]
         made += size
-        for (name, _), scores, trial in zip(*_made(study, searches, asked, attempt), strict=True):
-            searches[name].tell(scores, trial)
+        scores, trials = _made(study, searches, asked, attempt)
+        for (name, _), of_trial, trial in zip(asked, scores, trials, strict=True):
+            searches[name].tell(of_trial, trial)
     return Tuned(
         grid=(),
         extensions=tuple(_near_the_end(searches, lrs)),
@@ -59,7 +61,7 @@ class _Search:
 
     Attributes:
         trials: those told, in order.
-        best_scores: the highest score so far on the first tuning seed, the first two, …
+        best: the highest goodness so far on the first tuning seed, the first two, …
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class _Search:
         self._values = {key: dict(zip(map(repr, vs), vs, strict=True)) for key, vs in knobs.items()}
         self._asked: list[Any] = []
         self.trials: list[Trial] = []
-        self.best_scores: dict[int, float] = {}
+        self.best: dict[int, float] = {}
         if lrs[0] <= default_lr <= lrs[-1]:
             self._study.enqueue_trial({"lr": default_lr, **dict.fromkeys(knobs, AS_CONFIGURED)})
 
@@ -87,7 +89,11 @@ class _Search:
         return Setting(lr=float(f"{lr:.4g}"), knobs=knobs)
 
     def tell(self, scores: Sequence[float], trial: Trial) -> None:
-        """`scores` on the first seed, the first two, …; of the trial asked for longest ago."""
+        """Tell Optuna of the trial that was asked for longest ago.
+
+        Args:
+            scores: its goodness on the first seed, the first two, …
+        """
         asked = self._asked.pop(0)
         for num_seeds, score in enumerate(scores, start=1):
             asked.report(score, num_seeds)
@@ -96,17 +102,18 @@ class _Search:
         elif trial.pruned:
             self._study.tell(asked, state=self._state.PRUNED)
         else:
-            self._study.tell(asked, trial.score)
+            self._study.tell(asked, trial.goodness)
         self.trials.append(trial)
 
-    def is_hopeless(self, score: float, num_seeds: int) -> bool:
-        """Whether `score` is too far below the best on as many seeds."""
-        return score < HOPELESS * self.best_scores[num_seeds]
+    def is_hopeless(self, trial: Trial, num_seeds: int) -> bool:
+        """Whether `trial` is too far below the best on as many seeds."""
+        best = self.best[num_seeds]
+        return math.isfinite(best) and trial.goodness < best - HOPELESS * abs(best)
 
-    def note(self, score: float, num_seeds: int) -> None:
-        if not math.isnan(score):
-            before = self.best_scores.get(num_seeds, -math.inf)
-            self.best_scores[num_seeds] = max(before, score)
+    def note(self, trial: Trial, num_seeds: int) -> None:
+        """Remember the best goodness on as many seeds."""
+        if not math.isnan(trial.score):
+            self.best[num_seeds] = max(self.best.get(num_seeds, -math.inf), trial.goodness)
 
 
 def _made(
@@ -114,24 +121,24 @@ def _made(
     searches: dict[str, _Search],
     asked: Sequence[tuple[str, Setting]],
     attempt: Attempt,
-) -> tuple[Sequence[tuple[str, Setting]], list[list[float]], list[Trial]]:
-    """What was asked for, seed by seed: each trial's scores on the way, and the trial."""
+) -> tuple[list[list[float]], list[Trial]]:
+    """Make what was asked for, seed by seed: each trial's goodness on the way, and the trial."""
     scores: list[list[float]] = [[] for _ in asked]
     trials: list[Trial | None] = [None] * len(asked)
     alive = list(range(len(asked)))
     for num_seeds in range(1, len(study.tuning_seeds) + 1):
         made = attempt([asked[i] for i in alive], num_seeds)
         for i, trial in zip(alive, made, strict=True):
-            searches[asked[i][0]].note(trial.score, num_seeds)
-            scores[i] += [] if math.isnan(trial.score) else [trial.score]
+            searches[asked[i][0]].note(trial, num_seeds)
+            scores[i] += [] if math.isnan(trial.score) else [trial.goodness]
             trials[i] = trial
         if num_seeds == len(study.tuning_seeds):
             break
         for i, trial in zip(list(alive), made, strict=True):
-            if searches[asked[i][0]].is_hopeless(trial.score, num_seeds):
+            if searches[asked[i][0]].is_hopeless(trial, num_seeds):
                 trials[i] = replace(trial, pruned=True)
                 alive.remove(i)
-    return asked, scores, [trial for trial in trials if trial is not None]
+    return scores, [trial for trial in trials if trial is not None]
 
 
 def _near_the_end(searches: dict[str, _Search], lrs: Sequence[float]) -> Iterator[str]:

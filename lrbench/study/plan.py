@@ -7,20 +7,21 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lrbench.cli.wording import counted
+from lrbench.files.result import RunResult
 from lrbench.study import guide
 from lrbench.study.composed import StudyConfig, parse
 from lrbench.study.guide import plateau, warmup
 from lrbench.study.launcher import Launcher
 from lrbench.study.probe import Pace, probe
-from lrbench.study.protocol import conduct, counted
+from lrbench.study.protocol import conduct
 from lrbench.study.records import GUIDE, Point
 from lrbench.study.settings import scaled, share
 
 
 class _Unmade(Exception):
-    """The plan has come to runs that are not made: what follows depends on them."""
+    """The plan has reached runs that are not made yet, and the rest depends on them."""
 
 
 @dataclass(kw_only=True)
@@ -45,11 +46,11 @@ class PlannedRuns:
 
 
 class _Dry:
-    """Takes a study through its phases as far as their runs are done."""
+    """Follows a study through its phases as far as their runs are done; makes none."""
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
-        self.results: dict[Path, dict[str, Any]] = launcher.results
+        self.results: dict[Path, RunResult] = launcher.results
         self.missing = launcher.missing
         self.asked: dict[str, dict[Path, Point]] = {}
 
@@ -104,7 +105,7 @@ def _span(seconds: float) -> str:
 
 
 def _nobody(line: str) -> None:
-    """What tuning found is no news to a plan."""
+    """A plan prints nothing of what tuning found."""
 
 
 def _guide_phase(config: StudyConfig) -> PlannedRuns:

@@ -102,7 +102,7 @@ def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> P
     ):
         loop.run(recorder=recorder, save=_forget, stop=stop)
     first, last = min(WARM_UP, max(reached) - 1), max(reached)
-    update = (reached[last] - reached[first]) / max(1, last - first)
+    update = (reached[last] - reached[first]) / (last - first)
 
     def seconds(split: EvalSplit) -> float:
         num_batches = -(-len(split) // settings.eval_batch_size)
@@ -127,4 +127,4 @@ def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> P
 
 
 def _forget(checkpoint: dict[str, Any]) -> None:
-    """A probe is not gone on with."""
+    """The probe's state is discarded: it is never resumed."""

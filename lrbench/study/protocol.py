@@ -8,9 +8,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
 
+from lrbench.cli.wording import counted
+from lrbench.files.result import RunResult
 from lrbench.study import tune
 from lrbench.study.composed import StudyConfig
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
+from lrbench.task import Measure
 
 
 class StudyError(ValueError):
@@ -20,7 +23,7 @@ class StudyError(ValueError):
 class Maker(Protocol):
     """Who makes runs: `lrbench.study.launcher.Launcher`, or the plan's, which makes none."""
 
-    results: dict[Path, dict[str, Any]]
+    results: dict[Path, RunResult]
     missing: dict[Path, str]
 
     def run(self, points: Sequence[Point], title: str) -> None:
@@ -40,7 +43,7 @@ def conduct(config: StudyConfig, runs: Maker, tell: Callable[[str], None]) -> St
         overrides=config.overrides,
         default_lr=config.default_lr,
         choices=config.choices,
-        chance=_chance(runs.results),
+        measure=next(iter(runs.results.values())).measures[0],
         stages=stages,
     )
 
@@ -89,8 +92,9 @@ def _found(tuned: tune.Tuned) -> Iterator[str]:
         trial = tune.best(trials)
         diverged = sum(t.num_diverged for t in trials)
         yield (
-            f"  {name:{width}}  best at {setting.label.replace(',', ', ')}: validation accuracy "
-            f"{trial.score:.2%}, mean of {counted(len(trial.points), 'seed')}, "
+            f"  {name:{width}}  best at {setting.label.replace(',', ', ')}: validation "
+            f"{trial.measure.label} {trial.measure.value(trial.score)}, "
+            f"mean of {counted(len(trial.points), 'seed')}, "
             f"of {counted(len(trials), 'trial')}"
             + (f", {counted(diverged, 'run')} diverged" if diverged else "")
         )
@@ -122,8 +126,9 @@ class _Attempts:
             for name, setting in asked
         ]
         self._runs.run([p for points in of_each for p in points], f"{self._length}, tuning")
+        results = self._runs.results
         trials = [
-            rate(setting, points, self._runs.results)
+            rate(setting, points, results, next(iter(results.values())).measures[0])
             for (_, setting), points in zip(asked, of_each, strict=True)
         ]
         self._rated |= {name for (name, _), t in zip(asked, trials, strict=True) if t.points}
@@ -131,11 +136,6 @@ class _Attempts:
             if name not in self._rated:
                 _require_results(self._runs, name, points, "tuning run")
         return trials
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _require_results(runs: Maker, name: str, points: Sequence[Point], what: str) -> None:
@@ -146,33 +146,21 @@ def _require_results(runs: Maker, name: str, points: Sequence[Point], what: str)
 
 
 def rate(
-    setting: Setting,
-    points: Sequence[Point],
-    results: Mapping[Path, Mapping[str, Any]],
-    *,
-    pruned: bool = False,
+    setting: Setting, points: Sequence[Point], results: Mapping[Path, RunResult], measure: Measure
 ) -> Trial:
     """What the results of `points` say of `setting`, seen on final validation alone."""
     done = [point for point in points if point.folder in results]
     found = [results[point.folder] for point in done]
-    completed = [result for result in found if result["status"] == "completed"]
-    scores = [
-        result["val_accuracy"]
-        if result["status"] == "completed"
-        else result["measures"]["accuracy"]["guess"]
-        for result in found
-    ]
+    metric = f"val_{measure.name}"
+    scores = [measure.score(run.value(metric), completed=run.completed) for run in found]
+    losses = [run.value("val_loss") for run in found if run.completed]
+    known = [loss for loss in losses if loss is not None]
     return Trial(
         setting=setting,
+        measure=measure,
         points=tuple(done),
         score=fmean(scores) if scores else math.nan,
-        loss=fmean(result["val_loss"] for result in completed) if completed else math.nan,
-        num_diverged=len(found) - len(completed),
-        pruned=pruned,
+        loss=fmean(known) if known else math.nan,
+        num_diverged=sum(not run.completed for run in found),
+        pruned=False,
     )
-
-
-def _chance(results: Mapping[Path, Mapping[str, Any]]) -> float:
-    """Accuracy of guessing; the network's classes are known from any result."""
-    guess: float = next(iter(results.values()))["measures"]["accuracy"]["guess"]
-    return guess

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lrbench.study.settings import Study
+from lrbench.study.settings import Guide, Study
+from lrbench.task import Measure
 
 GUIDE = "the guide's own"  # the phase of the runs that only the guide needs
 
@@ -56,21 +57,33 @@ class Trial:
     """A setting tried on the tuning seeds; the numbers are of validation alone.
 
     Attributes:
-        points: its runs that have a result; fewer than the tuning seeds if it was given up as
+        measure: the primary one.
+        points: its runs that have a result; fewer than the tuning seeds if it was stopped as
             hopeless, or a run failed.
-        score: mean final validation accuracy over them, a diverged run as guessing; NaN where
-            there is none.
+        score: mean final validation value over them, a diverged run as guessing; the worst value,
+            infinite, if one diverged and guessing has no number; NaN where there is no run.
         loss: mean final validation loss of the completed runs; NaN where there is none.
         num_diverged: runs that diverged.
-        pruned: whether it was given up before its last seed.
+        pruned: whether it was stopped before its last seed.
     """
 
     setting: Setting
+    measure: Measure
     points: tuple[Point, ...]
     score: float
     loss: float
     num_diverged: int
     pruned: bool
+
+    @property
+    def goodness(self) -> float:
+        """The score with its sign turned where lower values are better: larger is better."""
+        return self.measure.sign * self.score
+
+    @property
+    def diverged(self) -> bool:
+        """Whether every run diverged."""
+        return 0 < len(self.points) == self.num_diverged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +112,11 @@ class Stage:
     final: Mapping[str, tuple[Point, ...]]
     untuned: Mapping[str, tuple[Point, ...]]
 
+    @property
+    def percent(self) -> str:
+        """The share as it stands in a sentence: ``30 %``."""
+        return f"{100 * self.share:g} %"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOutcome:
@@ -109,7 +127,7 @@ class StudyOutcome:
         overrides: what the command gave for every run (``experiment=...``, ``model=...``).
         default_lr: `optimizer.lr` as composed.
         choices: Hydra's choices by group, such as ``{"model": "resnet8", "dataset": "digits"}``.
-        chance: accuracy of guessing.
+        measure: the primary one of the task.
         stages: in the order of `study.budgets`.
     """
 
@@ -118,8 +136,14 @@ class StudyOutcome:
     overrides: tuple[str, ...]
     default_lr: float
     choices: Mapping[str, str]
-    chance: float
+    measure: Measure
     stages: tuple[Stage, ...]
+
+    @property
+    def guide(self) -> Guide:
+        """The guide's settings; only asked for where the study has a guide."""
+        assert self.study.guide is not None
+        return self.study.guide
 
     @property
     def full(self) -> Stage:

@@ -1,16 +1,38 @@
-"""A study's finished runs, read back from their folders."""
+"""A study's finished runs, read back from their folders, and what each of them scores."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lrbench.compare.evaluations import Evaluations
 from lrbench.compare.read import FinishedRun, Found, collect
+from lrbench.compare.rows import Mean
 from lrbench.files.run_folder import RESULT
 from lrbench.study.records import Point, Stage, StudyOutcome
+from lrbench.task import Measure
 
 Runs = Mapping[Path, FinishedRun]
 """Finished runs by their folder; those that were asked for but have no usable result are absent."""
+
+
+def score(run: FinishedRun, split: str, measure: Measure) -> float:
+    """What `run` counts as on the ``test`` or ``val`` split; see `Measure.score`."""
+    return measure.score(run.result.value(f"{split}_{measure.name}"), completed=run.completed)
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean of those that are finite: a diverged run has no value where guessing has none."""
+    return Mean.of(values).value
+
+
+def late_gain(run: FinishedRun, measure: Measure) -> float:
+    """By how much validation gets better over a completed run's last fifth; NaN where unseen."""
+    evaluations = Evaluations.of(run.history, measure)
+    if not run.completed or evaluations is None:
+        return math.nan
+    return evaluations.phases(run.result.steps)["late_gain"]
 
 
 def fresh(stage: Stage) -> list[Point]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from lrbench.compare.settings import Settings
 from lrbench.config import duration
 from lrbench.config.checks import require
 
@@ -71,7 +72,7 @@ class Study:
         tuning_seeds, final_seeds: disjoint.
         untuned: whether every strategy is also run at the shared `optimizer.lr`.
         budgets: shares of `trainer.length`, such as ``30%``.
-        margin: points of accuracy (percent) within which strategies are equivalent.
+        margin: how close strategies count as equivalent, as in `lrbench.compare.settings.Settings`.
         guide: how the common claims are measured, or None.
     """
 
@@ -85,7 +86,7 @@ class Study:
     final_seeds: tuple[int, ...]
     untuned: bool
     budgets: tuple[str, ...]
-    margin: float
+    margin: int | float | str | None
     guide: Guide | None
 
     def __post_init__(self) -> None:
@@ -114,7 +115,7 @@ class Study:
         require(not common, "final_seeds", list(self.final_seeds), rule)
         require(len(self.budgets) > 0, "budgets", [], "must hold at least one share, such as 100%")
         _require_distinct("budgets", tuple(share("budgets", text) for text in self.budgets))
-        require(0 < self.margin < 100, "margin", self.margin, "must lie between 0 and 100 points")
+        Settings(margin=self.margin)  # refuses what is no margin
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -135,12 +136,19 @@ def share(key: str, text: str) -> float:
 
 
 def scaled(length: str, share: float) -> str:
-    """`share` of a `trainer.length`, in its own unit: ``"4.5 epochs"`` is 0.3 of 15."""
+    """`share` of a `trainer.length`, in its own unit: ``"4.5 epochs"`` is 0.3 of 15.
+
+    Raises:
+        ValueError: it is less than one optimizer update.
+    """
     if share == 1:
         return length
     amount, unit = duration.parse(length)
     if unit == "steps":
-        return f"{max(1, round(share * amount))} steps"
+        steps = round(share * amount)
+        rule = f"is too short for {100 * share:g} % of it: that is less than one update"
+        require(steps >= 1, "trainer.length", length, rule)
+        return f"{steps} steps"
     return f"{share * amount:.6g} {unit}"
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import islice, product
 
 from lrbench.compare.preference import preference
-from lrbench.study.accuracy import ACCURACY
 from lrbench.study.records import Setting, Trial
 from lrbench.study.settings import GRID_RATIO, Study
 
@@ -33,8 +32,8 @@ class Tuned:
 def tune(study: Study, default_lr: float, attempt: Attempt) -> Tuned:
     """Try every strategy and reference on one grid, then spend the knob trials.
 
-    Where some strategy is best at an edge of the grid, the grid grows there by one lr for all; a
-    mere reference does not make it grow, for it is nobody's candidate.
+    Where some strategy is best at an edge of the grid, the grid is extended there by one lr for
+    all. It is not for the guide's references, which are not candidates.
     """
     names = (*study.strategies, *study.references)
     num_seeds = len(study.tuning_seeds)
@@ -91,7 +90,7 @@ def best(trials: Sequence[Trial]) -> Trial:
     whole = max(len(t.points) for t in rated)
     return min(
         (t for t in rated if len(t.points) == whole),
-        key=lambda t: preference(ACCURACY, t.score, t.loss, t.setting.lr),
+        key=lambda t: preference(t.measure, t.score, t.loss, t.setting.lr),
     )
 
 
@@ -135,13 +134,14 @@ def _at_the_end(
     most = study.max_extensions
     for name in (*study.strategies, *study.references):
         chosen = best(trials[name])
-        if math.isnan(chosen.loss):
+        if chosen.diverged:
             yield f"{name} diverged at every lr from {lrs[0]:g} to {lrs[-1]:g}"
             continue
         if chosen.setting.lr not in (lrs[0], lrs[-1]):
             continue
-        mere = name in study.references
-        limit = "for a mere reference it does not grow" if mere else f"max_extensions={most}"
+        limit = f"max_extensions={most}"
+        if name in study.references:
+            limit = "the grid is not extended for the guide's references"
         yield f"{name} is best at the grid's edge, lr {chosen.setting.lr:g} ({limit})"
 
 

@@ -69,6 +69,13 @@ class Measure:
         """The unit as it follows a column's name: ``, in points``; empty where there is none."""
         return f", in {self.unit}" if self.unit else ""
 
+    @property
+    def divergence(self) -> str:
+        """How a diverged run counts, as it is told: ``a diverged run as guessing (10.00 %)``."""
+        if self.guess is None:
+            return "a diverged run has no value and ranks last"
+        return f"a diverged run as guessing ({self.value(self.guess)})"
+
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is better than `b`; not where either is NaN."""
         return self.sign * a > self.sign * b

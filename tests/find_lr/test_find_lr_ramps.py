@@ -27,6 +27,13 @@ mpl.use("Agg")
 SEED = 3
 
 
+class Unread:
+    """A split that has a size, and whose examples cannot be read."""
+
+    def __len__(self) -> int:
+        return 1
+
+
 @pytest.fixture(scope="module")
 def parts() -> Parts:
     """The default run on digits with a small model; validation and test cannot be read."""
@@ -36,7 +43,7 @@ def parts() -> Parts:
     return Parts(
         model=load("model", "mlp"),
         task=load("task", "classification"),
-        data=replace(data, val=None, test=None),  # type: ignore[arg-type]
+        data=replace(data, val=Unread(), test=Unread()),  # type: ignore[arg-type]
         optimizer=load("optimizer", "sgd"),
         trainer=trainer,
         device=device,

@@ -7,7 +7,7 @@ runs into folders as lrbench would.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -26,11 +26,14 @@ from lrbench.files.result import history_columns, parse_result
 from lrbench.study import Study, guide
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
 from lrbench.study.runs import fresh
+from lrbench.task import Measure
 from lrbench.task.classification import measures
 
 STEPS = 100  # updates of a run
 EVERY = 5  # updates from one evaluation to the next
 CHANCE = 0.1
+Kinds = Sequence[Measure]  # the primary one first
+MEASURES: Kinds = measures(10)  # accuracy and loss
 SIZES = {"resnet8": 77_850, "resnet20": 272_474}
 
 
@@ -39,11 +42,11 @@ class Truth:
     """What a run comes to.
 
     Attributes:
-        test, val: final accuracies; the validation's is the same as the test's if None.
-        late_gain: rise of the validation accuracy over the last fifth of the run.
+        test, val: final values of the primary measure; the validation's is the test's if None.
+        late_gain: improvement of the validation over the last fifth of the run.
         diverged: whether it diverged half-way.
         cuts: updates after which a plateau cut its lr by 10.
-        gain_at_cut: rise of the validation accuracy that each cut brings by its end.
+        gain_at_cut: improvement of the validation that each cut brings by its end.
         norm: the largest gradient norm.
     """
 
@@ -80,53 +83,54 @@ def study(**changes: Any) -> Study:
     return built
 
 
-def history_of(truth: Truth, lr: float) -> pd.DataFrame:
-    """A history whose validation accuracy rises in a line, then by the late gain to the end."""
-    last = STEPS // 2 if truth.diverged else STEPS
+def history_of(truth: Truth, lr: float, kinds: Kinds = MEASURES) -> pd.DataFrame:
+    """A history whose validation measure improves in a line, then by the late gain to the end."""
+    last, sign = STEPS // 2 if truth.diverged else STEPS, kinds[0].sign
     steps = np.arange(EVERY, last + 1, EVERY)
     final = truth.test if truth.val is None else truth.val
     knots = (0, 0.8 * STEPS, STEPS)
-    accuracies = np.interp(steps, knots, (CHANCE, final - truth.late_gain, final))
+    start = CHANCE if sign > 0 else final + 1
+    values = np.interp(steps, knots, (start, final - sign * truth.late_gain, final))
     factors = np.ones(len(steps))
     for cut in truth.cuts:
         factors[steps > cut] /= 10
-        accuracies[steps > cut] += truth.gain_at_cut
-    columns = dict.fromkeys(history_columns(measures(10)), np.full(len(steps), 0.5))
-    columns |= {
-        "step": steps,
-        "lr": np.float32(lr) * factors.astype(np.float32),
-        "val_accuracy": np.clip(accuracies, 0, 1),
-        "val_loss": 2.3 - 2 * accuracies,
-    }
+        values[steps > cut] += sign * truth.gain_at_cut
+    columns = dict.fromkeys(history_columns(kinds), np.full(len(steps), 0.5))
+    columns |= {"step": steps, "lr": np.float32(lr) * factors.astype(np.float32)}
+    if kinds is MEASURES:
+        columns["val_loss"] = 2.3 - 2 * values
+        values = np.clip(values, 0, 1)
+    columns[f"val_{kinds[0].name}"] = values
     return pd.DataFrame(columns).astype(float)
 
 
-def result_of(point: Point, truth: Truth) -> dict[str, Any]:
+def result_of(point: Point, truth: Truth, kinds: Kinds = MEASURES) -> dict[str, Any]:
     """result.json of the run of `point`."""
-    value = None if truth.diverged else truth.test
     val = truth.test if truth.val is None else truth.val
     model = keys(point).get("model", "resnet8")
+    values: dict[str, float | None] = {f"best_val_{measure.name}": 0.3 for measure in kinds}
+    for measure in kinds:
+        first = measure is kinds[0]
+        for split, own in (("val", val), ("test", truth.test)):
+            value = own if first else 2.3 - 2 * val if split == "val" else 0.4
+            values[f"{split}_{measure.name}"] = None if truth.diverged else value
     return {
         "status": "diverged" if truth.diverged else "completed",
         "strategy": point.strategy,
         "seed": point.seed,
         "steps": STEPS // 2 if truth.diverged else STEPS,
-        "val_loss": None if truth.diverged else 2.3 - 2 * val,
-        "val_accuracy": None if truth.diverged else val,
-        "test_loss": None if truth.diverged else 0.4,
-        "test_accuracy": value,
-        "best_val_loss": 0.3,
-        "best_val_accuracy": val,
+        **values,
+        f"best_val_{kinds[0].name}": val,
         "best_val_step": STEPS,
         "largest_grad_norm": truth.norm,
         "largest_grad_norm_step": None if truth.norm is None else 10,
         "seconds": 2.0,
         "units_per_second": 9000.0,
-        "measures": {m.name: m.as_json() for m in measures(10)},
+        "measures": {m.name: m.as_json() for m in kinds},
         "num_parameters": SIZES.get(model, 1),
         "environment": {"lrbench": "0.1.0", "device": "cpu"},
         "paired": True,
-        "unit": "images",
+        "unit": "images" if kinds is MEASURES else "rows",
         "data": {"digest": "d1", "test": 1000},
     }
 
@@ -150,7 +154,7 @@ def changes_of(point: Point) -> dict[str, Any]:
     return changes
 
 
-def run_of(point: Point, world: World, folder: Path) -> FinishedRun:
+def run_of(point: Point, world: World, folder: Path, kinds: Kinds = MEASURES) -> FinishedRun:
     """The run of `point`, as it would be read back from its folder."""
     truth = world(point, keys(point))
     lr = float(keys(point)["optimizer.lr"])
@@ -159,12 +163,12 @@ def run_of(point: Point, world: World, folder: Path) -> FinishedRun:
         name=point.folder.relative_to(folder).as_posix(),
         config=flatten(config_of(point.strategy, point.seed, changes_of(point))),
         choices={"model": keys(point).get("model", "resnet8"), "dataset": "digits"},
-        result=parse_result(result_of(point, truth)),
-        history=history_of(truth, lr),
+        result=parse_result(result_of(point, truth, kinds)),
+        history=history_of(truth, lr, kinds),
     )
 
 
-def write(points: Iterable[Point], world: World) -> None:
+def write(points: Iterable[Point], world: World, kinds: Kinds = MEASURES) -> None:
     """The folders of the runs of `points`, as lrbench would leave them."""
     for point in {point.folder: point for point in points}.values():
         truth = world(point, keys(point))
@@ -175,9 +179,10 @@ def write(points: Iterable[Point], world: World) -> None:
             diverged_at=STEPS // 2 if truth.diverged else None,
             changes=changes_of(point),
             choices={"model": keys(point).get("model", "resnet8")},
-            result=result_of(point, truth),
+            kinds=kinds,
+            result=result_of(point, truth, kinds),
         )
-        history = history_of(truth, float(keys(point)["optimizer.lr"]))
+        history = history_of(truth, float(keys(point)["optimizer.lr"]), kinds)
         history.to_csv(point.folder / "history.csv", index=False)
 
 
@@ -189,6 +194,7 @@ def imagine(
     overrides: tuple[str, ...] = (),
     lrs: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2, 0.4),
     chosen: Mapping[str, float] | None = None,
+    kinds: Kinds = MEASURES,
 ) -> StudyOutcome:
     """A study done in `world`: tuned on its tuning seeds unless `chosen` says what came of it."""
     settings = settings or study()
@@ -220,12 +226,13 @@ def imagine(
                     world,
                     Setting(lr=lr),
                     [point("tune", name, Setting(lr=lr), s) for s in settings.tuning_seeds],
+                    kinds[0],
                 )
                 for lr in lrs
             )
             for name in names
         }
-        best = {n: max(own, key=lambda trial: trial.score).setting for n, own in trials.items()}
+        best = {n: max(own, key=lambda trial: trial.goodness).setting for n, own in trials.items()}
         best |= {name: Setting(lr=lr) for name, lr in (chosen or {}).items()}
         default = Setting(lr=0.1)
         final = {
@@ -249,16 +256,19 @@ def imagine(
         overrides=overrides,
         default_lr=0.1,
         choices={"model": "resnet8", "dataset": "digits", "optimizer": "sgd"},
-        chance=CHANCE,
+        measure=kinds[0],
         stages=tuple(stages),
     )
 
 
-def _trial(world: World, setting: Setting, points: list[Point]) -> Trial:
+def _trial(world: World, setting: Setting, points: list[Point], measure: Measure) -> Trial:
     truths = [world(point, keys(point)) for point in points]
-    scores = [CHANCE if t.diverged else t.test if t.val is None else t.val for t in truths]
+    values = [t.test if t.val is None else t.val for t in truths]
+    pairs = zip(values, truths, strict=True)
+    scores = [measure.score(value, completed=not t.diverged) for value, t in pairs]
     return Trial(
         setting=setting,
+        measure=measure,
         points=tuple(points),
         score=fmean(scores),
         loss=2.3 - 2 * fmean(scores),

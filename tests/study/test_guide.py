@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from study_runs import Truth, World, history_of, imagine, keys, run_of, runs_of, study
+from study_runs import MEASURES, Truth, World, history_of, imagine, keys, run_of, runs_of, study
 
+from lrbench.compare.settings import Margin
 from lrbench.study.guide import CLAIMS, cosine, onecycle, plateau, warmup
 from lrbench.study.guide import claim as claim_tests
 from lrbench.study.guide.claim import (
@@ -16,12 +17,14 @@ from lrbench.study.guide.claim import (
     NOT_SUPPORTED,
     SUPPORTED,
     ClaimVerdict,
+    judge,
 )
 from lrbench.study.guide.larger import next_larger
 from lrbench.study.records import Point, Setting, StudyOutcome
 from lrbench.study.settings import Study
 
 FOLDER = Path("study")
+MARGIN = Margin.of(0.2, MEASURES[0], 0.9)
 
 
 def normal(*address: object, sd: float = 0.002) -> float:
@@ -32,7 +35,7 @@ def normal(*address: object, sd: float = 0.002) -> float:
 def judged(claim: Any, world: World, settings: Study | None = None, **more: Any) -> ClaimVerdict:
     """The verdict of one claim's module on a study in `world`."""
     outcome = imagine(FOLDER, world, settings, lrs=(0.1,), **more)
-    verdict = claim.judge(outcome, runs_of(outcome, world, [claim]))
+    verdict = judge(claim, outcome, runs_of(outcome, world, [claim]), MARGIN)
     assert isinstance(verdict, ClaimVerdict)
     return verdict
 
@@ -215,7 +218,7 @@ def test_without_cosine_the_best_strategy_without_a_warmup_is_run() -> None:
     only = replace(outcome, study=study(strategies=["warmup_decay"]))
     assert warmup.vehicle(only, runs) is None
     assert warmup.points_of(only, runs) == []
-    assert warmup.judge(only, runs).finding == CANNOT_TELL
+    assert judge(warmup, only, runs, MARGIN).finding == CANNOT_TELL
 
 
 @pytest.mark.parametrize(
@@ -389,7 +392,7 @@ def test_without_its_strategy_no_claim_asks_for_runs() -> None:
     }
     for claim in CLAIMS:
         assert claim.points_of(outcome, runs) == []
-        found = claim.judge(outcome, runs)
+        found = judge(claim, outcome, runs, MARGIN)
         assert (found.finding, found.num_seeds) == (CANNOT_TELL, 0)
         assert found.remedy
 
@@ -400,7 +403,7 @@ def outcome_without_runs() -> StudyOutcome:
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_no_finished_run_is_no_evidence(claim: Any) -> None:
-    found = claim.judge(outcome_without_runs(), {})
+    found = judge(claim, outcome_without_runs(), {}, MARGIN)
     assert (found.finding, found.num_seeds) == (CANNOT_TELL, 0)
     assert found.remedy
 
@@ -408,7 +411,7 @@ def test_no_finished_run_is_no_evidence(claim: Any) -> None:
 def test_tests_are_corrected_together() -> None:
     rising = np.linspace(0.01, 0.02, 8)
     alone = claim_tests.tested({"a": rising}, 0.002)["a"]
-    assert alone.p == pytest.approx(2 / 256)
+    assert alone.holm_p == pytest.approx(2 / 256)
     both = claim_tests.tested({"a": rising, "b": rising, "none": np.array([])}, 0.002)
     assert both["a"].holm_p == pytest.approx(4 / 256)
     assert (both["a"].num_tests, both["none"].num) == (2, 0)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
+import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from omegaconf import DictConfig
 from lrbench.files import run_folder
 from lrbench.run.job import job
 from lrbench.study import __main__ as command
-from lrbench.study import arguments, probe, report
+from lrbench.study import arguments, probe
 from lrbench.study.composed import StudyConfig, compose_study
 from lrbench.study.records import Point, Setting
 
@@ -31,52 +35,40 @@ TINY = [
 Run = Callable[..., str]
 
 
-@pytest.fixture(autouse=True)
-def _own_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="module")
+def _own_handlers() -> Iterator[None]:
     """Take back the handlers that Hydra, asked to log, gives the root logger; keep pytest's open.
 
     Configuring the logging closes every handler that there is, the test runner's included.
     """
-    monkeypatch.setattr("logging.config._clearExistingHandlers", lambda: None)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("logging.config._clearExistingHandlers", lambda: None)
+        yield
     root.handlers[:] = handlers
     root.setLevel(level)
 
 
-@pytest.fixture
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the pages and pictures, where only the runs are looked at."""
-
-    class Shown:
-        def show(self, console: object) -> None:
-            """Nothing."""
-
-    monkeypatch.setattr(report, "write", lambda *_: Shown())
-
-
-@pytest.fixture
-def lrbench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """Runs ``python -m lrbench.study`` in this process, in a folder of its own; what it says."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str, code: int = 0, logged: bool = False) -> str:
-        monkeypatch.setattr(sys, "argv", ["study", *words, *([] if logged else QUIET)])
-        said = ""
+def started(words: Sequence[str], folder: Path, *, code: int = 0, logged: bool = False) -> str:
+    """Run ``python -m lrbench.study`` in this process and in `folder`; what it says."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        patch.chdir(folder)
         try:
-            command.main()
-            left = 0
+            command.main([*words, *([] if logged else QUIET)])
+            left: object = 0
         except SystemExit as stop:
-            left = stop.code if isinstance(stop.code, int) else 1
-            said = stop.code if isinstance(stop.code, str) else ""
-        said = capsys.readouterr().out + said
-        assert left == code, said
-        return said
+            left = stop.code
+    text = said.getvalue() + (left if isinstance(left, str) else "")
+    assert (1 if isinstance(left, str) else left) == code, text
+    return text
 
-    return run
+
+@pytest.fixture
+def lrbench(tmp_path: Path) -> Run:
+    """Runs the command in a folder of the test's own."""
+    return lambda *words, **how: started(words, tmp_path, **how)
 
 
 def plan(said: str) -> dict[str, list[str]]:
@@ -103,47 +95,10 @@ RUNS = {
 }
 
 
-def test_a_study_of_digits_ends_in_a_report(lrbench: Run, tmp_path: Path) -> None:
-    said = lrbench(*TINY)
-    assert results(tmp_path / "study").keys() == RUNS
-    assert "1 epoch, tuning: 2 runs\n" in said
-    assert "of 1 trial\n  plateau  best at lr=0.1: validation accuracy " in said
-    assert "1 epoch, fresh seeds: 4 runs\n" in said
-    assert said.rstrip().endswith("curves  tensorboard --logdir study")
-    for name in ("report.html", "report.md"):
-        assert (tmp_path / "study" / name).stat().st_size > 0
-
-
-@pytest.mark.usefixtures("no_report")
-def test_a_repeated_study_trains_only_what_is_missing(lrbench: Run, tmp_path: Path) -> None:
-    lrbench(*TINY)
-    made = results(tmp_path / "study")
-    assert made.keys() == RUNS  # the default was chosen: its runs are the untuned ones too
-
-    lost = "1_epoch/final/plateau/lr=0.1,seed=1"
-    (tmp_path / "study" / lost / "result.json").unlink()
-    (tmp_path / "study" / lost / "checkpoint.pt").unlink()
-    said = lrbench(*TINY)
-    again = results(tmp_path / "study")
-    assert {name for name in RUNS if again[name] != made[name]} == {lost}
-    assert "1 epoch, tuning: 2 runs, 2 of them done already" in said
-    assert "1 epoch, fresh seeds: 4 runs, 3 of them done already" in said
-
-    more = [*TINY, "study.final_seeds=range(3)"]  # goes on in the same folder
-    rows = plan(lrbench(*more, "dry_run=true"))
-    assert rows["1 epoch, tuning"] == ["2", "2", "0"]
-    assert rows["1 epoch, fresh seeds"] == ["6", "4", "40"]
-    lrbench(*more)
-    assert len(results(tmp_path / "study")) == 8
-
-    said = lrbench(*TINY, "trainer.batch_size=32", code=1)
-    assert "holds a run of another config (trainer.batch_size: 64 → 32)" in said
-
-
-@pytest.mark.usefixtures("no_report")
-def test_an_interrupted_study_goes_on_where_it_was(
-    lrbench: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A study that was interrupted at its fourth run and continued, and what it said then."""
+    folder = tmp_path_factory.mktemp("finished")
     real, count = job, 0
 
     def interrupted(cfg: DictConfig) -> float | None:
@@ -153,22 +108,36 @@ def test_an_interrupted_study_goes_on_where_it_was(
             raise KeyboardInterrupt
         return real(cfg)
 
-    monkeypatch.setattr("lrbench.study.launcher.job", interrupted)
-    said = lrbench(*TINY, code=130)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lrbench.study.launcher.job", interrupted)
+        said = started(TINY, folder, code=130)
     assert "interrupted: the same command goes on with what is missing" in said
-    before = results(tmp_path / "study")
+    before = results(folder / "study")
     assert len(before) == 3
-    monkeypatch.setattr("lrbench.study.launcher.job", real)
-    lrbench(*TINY)
-    after = results(tmp_path / "study")
-    assert after.keys() == RUNS
+    said = started(TINY, folder)
+    after = results(folder / "study")
     assert all(after[name] == made for name, made in before.items())
+    return folder, said
 
 
-def test_a_failed_run_is_told_and_the_study_goes_on(
-    lrbench: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_study_of_digits_ends_in_a_report(finished: tuple[Path, str]) -> None:
+    folder, said = finished
+    assert results(folder / "study").keys() == RUNS  # the default was chosen: nothing is untuned
+    assert "1 epoch, tuning: 2 runs, 2 of them done already\n" in said
+    assert "of 1 trial\n  plateau  best at lr=0.1: validation accuracy " in said
+    assert "1 epoch, fresh seeds: 4 runs, 1 of them done already\n" in said
+    assert said.rstrip().endswith("curves  tensorboard --logdir study")
+    for name in ("report.html", "report.md"):
+        assert (folder / "study" / name).stat().st_size > 0
+
+
+def test_a_failed_run_is_told_and_a_repeated_study_trains_only_what_is_missing(
+    finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = job
+    study = shutil.copytree(finished[0] / "study", tmp_path / "study")
+    made, real = results(study), job
+    lost = "1_epoch/final/plateau/lr=0.1,seed=1"
+    shutil.rmtree(study / lost)
 
     def failing(cfg: DictConfig) -> float | None:
         if cfg.seed == 1 and "plateau" in str(cfg.scheduler._target_).lower():
@@ -176,28 +145,63 @@ def test_a_failed_run_is_told_and_the_study_goes_on(
         return real(cfg)
 
     monkeypatch.setattr("lrbench.study.launcher.job", failing)
-    said = lrbench(*TINY, code=1, logged=True)
-    lost = "1_epoch/final/plateau/lr=0.1,seed=1"
-    assert f"{lost}  failed  trainer.batch_size=5000 must be between 1 and the number" in said
+    said = started(TINY, tmp_path, code=1, logged=True)
+    assert f"{lost}  failed  trainer.batch_size=5000 must be" in said
     assert said.endswith("lrbench.study: 1 of the study's runs failed")
-    assert results(tmp_path / "study").keys() == RUNS - {lost}
-    report = (tmp_path / "study" / "report.md").read_text()
-    assert lost in report
-    assert "trainer.batch_size=5000 must be between" in report
+    assert results(study).keys() == RUNS - {lost}
+    report = (study / "report.md").read_text()
+    assert lost in report.replace("\\", "")
+    assert "must be" in report
+
+    monkeypatch.setattr("lrbench.study.launcher.job", real)
+    shutil.rmtree(study / lost)
+    said = started(TINY, tmp_path)
+    again = results(study)
+    assert {name for name in RUNS if again[name] != made[name]} == {lost}
+    assert "1 epoch, tuning: 2 runs, 2 of them done already" in said
+    assert "1 epoch, fresh seeds: 4 runs, 3 of them done already" in said
+
+
+def test_a_finished_study_is_planned_and_its_results_are_checked(
+    finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = shutil.copytree(finished[0] / "study", tmp_path / "study")
+    monkeypatch.setattr(probe, "SECONDS", 0.05)
+    more = [*TINY, "study.final_seeds=range(3)"]  # continues in the same folder
+    rows = plan(started([*more, "dry_run=true"], tmp_path))
+    assert rows["1 epoch, tuning"] == ["2", "2", "0"]
+    assert rows["1 epoch, fresh seeds"] == ["6", "4", "40"]
+    said = started([*TINY, "trainer.batch_size=32"], tmp_path, code=1)
+    assert "holds a run of another config (trainer.batch_size: 64 → 32)" in said
+
+    path = study / "1_epoch/tune/cosine/lr=0.1,seed=1000/result.json"
+    text = path.read_text()
+    flipped = re.sub(r'("val_accuracy": 0\.)(\d)', lambda m: m[1] + str(9 - int(m[2])), text)
+    for content, why in (
+        (flipped, "it is damaged: its checksum is of other content"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"status": 1}', "status=1 must be a text"),
+        ("{}", "status=missing must be a text"),
+    ):
+        path.write_text(content)
+        said = started(TINY, tmp_path, code=1)
+        assert said.startswith("lrbench.study: ")
+        assert "seed=1000/result.json cannot be used: " in said
+        assert why in said
 
 
 def test_where_all_runs_fail_the_study_stops(lrbench: Run) -> None:
     said = lrbench(*TINY, "trainer.batch_size=5000", code=1, logged=True)
     last = said.splitlines()[-1]
     assert last.startswith("lrbench.study: 1 epoch, tuning: every run failed, the first one with: ")
-    assert "trainer.batch_size=5000 must be between" in last
+    assert "trainer.batch_size=5000 must be" in last
 
 
 def test_joblib_conducts_a_study_in_processes_of_its_own(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    words = [*TINY, "study.untuned=false", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    words = [*TINY, "study.strategies=[cosine]", "study.untuned=false", "hydra/launcher=joblib"]
     done = subprocess.run(
-        [sys.executable, "-m", "lrbench.study", *words],
+        [sys.executable, "-m", "lrbench.study", *words, "hydra.launcher.n_jobs=2"],
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -206,8 +210,8 @@ def test_joblib_conducts_a_study_in_processes_of_its_own(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    assert results(tmp_path / "study").keys() == RUNS
-    assert "1 epoch, fresh seeds: 4 runs" in done.stdout
+    assert results(tmp_path / "study").keys() == {run for run in RUNS if "cosine" in run}
+    assert "1 epoch, fresh seeds: 2 runs" in done.stdout
     found = json.loads((tmp_path / "study" / sorted(RUNS)[0] / "result.json").read_text())
     assert found["environment"]["num_threads"] == 1
 

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from study_runs import CHANCE, Truth, World, imagine, runs_of, study, write
+from study_runs import CHANCE, MEASURES, Truth, World, imagine, runs_of, study, write
 
+from lrbench.compare import compare
 from lrbench.compare.analysis import Analysis
+from lrbench.compare.find import final_folders
 from lrbench.study import guide, report
 from lrbench.study.records import Point, Setting, StudyOutcome, Trial
 from lrbench.study.report import tracks
@@ -31,6 +33,7 @@ from lrbench.study.report.tuning import (
 )
 from lrbench.study.runs import fresh
 from lrbench.study.settings import Study
+from lrbench.task import Measure
 
 FOLDER = Path("study")
 
@@ -105,12 +108,13 @@ def test_of_indistinguishable_strategies_the_least_sensitive_is_named() -> None:
     assert "not distinguishable on these seeds" in found.paragraph
     assert (
         " cannot be told apart; warmup_decay is named for being the least sensitive to its peak "
-        "lr. Over the peak lrs from 0.025 to 0.4 it loses 0."
+        "lr. Over the peak lrs from 0.025 to 0.4 its validation accuracy is 0."
     ) in found.paragraph
+    assert "equally well" not in found.paragraph  # which is for what is known to be equivalent
     assert any(step.startswith("more seeds: about ") for step in found.next_steps)
 
 
-def test_only_those_level_with_the_best_will_do() -> None:
+def test_only_those_level_with_the_best_are_named() -> None:
     means = {"cosine": 0.9, "warmup_decay": 0.8, "onecycle": 0.9, "plateau": 0.8}
     found, _ = recommended(world_of(means))
     told = re.search(r"On this evidence (.*) cannot be told apart", found.paragraph)
@@ -251,7 +255,7 @@ def test_the_command_can_be_pasted() -> None:
 
 def trial(lr: float, score: float, diverged: int = 0, **knobs: Any) -> Trial:
     return Trial(
-        setting=Setting(lr=lr, knobs=knobs), points=(), score=score, loss=0.1,
+        setting=Setting(lr=lr, knobs=knobs), measure=MEASURES[0], points=(), score=score, loss=0.1,
         num_diverged=diverged, pruned=False,
     )  # fmt: skip
 
@@ -281,11 +285,11 @@ def test_the_range_is_common_to_all() -> None:
 
 def test_expected_best_by_hand() -> None:
     # two draws from {1, 2, 3}: max 1 once, 2 three times, 3 five times of nine
-    found = expected_best([3, 1, 2])
+    found = expected_best([trial(0.1, score) for score in (3, 1, 2)])
     assert found[0] == pytest.approx(2)
     assert found[1] == pytest.approx((1 + 2 * 3 + 3 * 5) / 9)
     assert found[2] == pytest.approx((1 + 2 * 7 + 3 * 19) / 27)
-    assert expected_best([0.9]) == pytest.approx([0.9])
+    assert expected_best([trial(0.1, 0.9)]) == pytest.approx([0.9])
 
 
 def test_trials_are_all_there() -> None:
@@ -394,11 +398,58 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+RMSE = Measure(name="rmse", higher_is_better=False, unit="K")
+
+
+def test_a_regression_is_told_in_its_own_measure(tmp_path: Path) -> None:
+    """RMSE in kelvin: lower is better, guessing has no number, a run diverged; no accuracy."""
+
+    def world(point: Point, given: Mapping[str, str]) -> Truth:
+        name, lr = point.strategy, float(given["optimizer.lr"])
+        off = abs(math.log2(lr / (0.2 if name == "onecycle" else 0.1)))
+        late = 0.3 if name == "cosine" else 0.1
+        own = {"onecycle": 1.5, "constant": 2.5}.get(name, 2.0) + 0.1 * off
+        noise = normal(name, point.seed, lr, sd=0.02)
+        kept = float(given.get("scheduler.min_factor", 1e-4)) < 0.1 / 1.001
+        return Truth(
+            test=own + noise, val=own + noise / 2, late_gain=late + noise / 10,
+            diverged=lr > 0.3, norm=3.0 if "trainer.record_grad_norm" in given else None,
+            cuts=(60,) if name == "plateau" and kept else (), gain_at_cut=0.2 + noise,
+        )  # fmt: skip
+
+    settings = study(
+        budgets=["30%"], strategies=["cosine", "onecycle", "plateau"], untuned=False,
+        guide__references=["constant"], guide__models=["resnet8"], guide__warmup_seeds=[1, 2],
+        guide__warmup_lr_factors=[1],
+    )  # fmt: skip
+    kinds = (RMSE,)
+    outcome = imagine(tmp_path, world, settings, kinds=kinds)
+    write([point for stage in outcome.stages for point in fresh(stage)], world, kinds)
+    write(guide.points(outcome), world, kinds)
+    written = report.write(outcome, {})
+    assert written.recommendation.strategy == "onecycle"
+    assert written.recommendation.setting == Setting(lr=0.2)
+    assert "Use onecycle at peak lr 0.2: mean test rmse 1.4" in written.recommendation.paragraph
+    assert "It beats every other strategy" in written.recommendation.paragraph
+    assert "K (95 % interval 0." in written.recommendation.paragraph
+    findings = {verdict.claim: verdict for verdict in written.guide}
+    cosine, short = findings[guide.CLAIMS[0].CLAIM], findings[guide.CLAIMS[2].CLAIM]
+    assert "cosine's validation rmse falls by 0." in cosine.sentences[0]
+    assert cosine.finding == short.finding == "supported"
+    assert "validation rmse over the same run" in findings[guide.CLAIMS[3].CLAIM].sentences[1]
+    pages = [(tmp_path / name).read_text() for name in ("report.html", "report.md", "trials.csv")]
+    for text in (*pages, printed(written, width=80)):
+        assert "accura" not in text.lower()
+        assert "points" not in text
+    for picture in (tmp_path / "plots").glob("*.svg"):
+        assert "accura" not in picture.read_text().lower(), picture.name
+
+
 def test_every_file_is_there(written: report.Report) -> None:
     names = {path.name for path in written.folder.iterdir() if path.is_file()}
     assert names == {
         "report.html", "report.md", "runs.csv", "summary.csv", "pairs.csv", "summary.tex",
-        "trials.csv", "guide.csv", "guide_runs.csv",
+        "trials.csv", "guide.csv", "guide_runs.csv", "study.json",
     }  # fmt: skip
     plots = {path.stem for path in (written.folder / "plots").glob("*.png")}
     assert plots == {
@@ -454,6 +505,24 @@ def test_the_numbers_as_files(outcome: StudyOutcome) -> None:
     own = rows(outcome.folder / "guide_runs.csv")
     assert {row["strategy"] for row in own} == {"constant", "cosine", "onecycle"}
     assert {row["model"] for row in own} == {"resnet8", "resnet20"}
+
+
+@pytest.mark.usefixtures("written")
+def test_comparing_a_studys_folder_compares_its_runs_on_fresh_seeds(outcome: StudyOutcome) -> None:
+    before = (outcome.folder / "report.html").read_text()
+    found = compare(outcome.folder)
+    assert found.folder == outcome.folder / "comparison"
+    assert (outcome.folder / "report.html").read_text() == before
+    shown = {label: sorted(s.analysis.group.strategies) for s in found.report.sections
+             for label in [s.label]}  # fmt: skip
+    assert len(shown) == 2  # budgets, each with both strategies at their own lr
+    assert all([n.split()[0] for n in names] == ["cosine", "onecycle"] for names in shown.values())
+    runs = rows(found.folder / "runs.csv")
+    assert {row["folder"].split("/")[1] for row in runs} == {"final"}
+    assert "is a study's: its runs on fresh seeds are compared" in str(found.report.notes)
+    marker = outcome.folder / "study.json"
+    marker.write_text('{"final": ["../..", "/", 3]}')
+    assert final_folders(outcome.folder) == []
 
 
 def printed(written: report.Report, **console: Any) -> str:
@@ -512,7 +581,7 @@ def test_planted_nulls_are_rarely_called_differences_or_support() -> None:
         settings = study(guide__warmup_lr_factors=[1])
         outcome = imagine(FOLDER, world, settings, lrs=(0.1,))
         tuned = analysed(outcome, world)
-        found = guide.judge(outcome, runs_of(outcome, world))
+        found = guide.judge(outcome, runs_of(outcome, world), tuned.margin)
         beats += any(pair.finding.startswith("beats") for pair in tuned.pairs)
         supported += any(verdict.finding == "supported" for verdict in found)
     assert beats <= 1  # 0.25 expected at most; more than 1 has probability below 2.5 %

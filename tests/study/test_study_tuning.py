@@ -9,11 +9,14 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from study_runs import study
+from study_runs import MEASURES, study
 
 from lrbench.config import ConfigError
 from lrbench.study import Study, tune
 from lrbench.study.records import Point, Setting, Trial
+from lrbench.task import Measure
+
+RMSE = Measure(name="rmse", higher_is_better=False)
 
 Truth = Callable[[str, Setting], float | None]
 """The validation accuracy of a strategy at a setting; None: it diverges."""
@@ -27,8 +30,13 @@ def peak_at(**lrs: float) -> Truth:
 class Maker:
     """Makes trials that come to the truth; keeps what was asked for, batch by batch."""
 
-    def __init__(self, truth: Truth, loss: Callable[[Setting], float] = lambda _: 0.5):
-        self.truth, self.loss = truth, loss
+    def __init__(
+        self,
+        truth: Truth,
+        loss: Callable[[Setting], float] = lambda _: 0.5,
+        measure: Measure = MEASURES[0],
+    ) -> None:
+        self.truth, self.loss, self.measure = truth, loss, measure
         self.batches: list[list[tuple[str, Setting]]] = []
         self.num_seeds: list[int] = []
 
@@ -41,11 +49,12 @@ class Maker:
         score = self.truth(name, setting)
         return Trial(
             setting=setting,
+            measure=self.measure,
             points=tuple(
                 Point(folder=Path(name, str(seed)), strategy=name, seed=seed, overrides=())
                 for seed in range(num_seeds)
             ),
-            score=0.1 if score is None else score,
+            score=self.measure.score(score, completed=score is not None),
             loss=math.nan if score is None else self.loss(setting),
             num_diverged=num_seeds if score is None else 0,
             pruned=False,
@@ -107,14 +116,15 @@ def test_the_grid_grows_at_both_ends_and_stops_where_it_is_told() -> None:
     )
 
 
-def test_a_mere_reference_does_not_make_the_grid_grow() -> None:
+def test_a_reference_does_not_make_the_grid_grow() -> None:
     asked = study(strategies=["cosine"], guide__references=["constant"])
     tuned = tune.tune(asked, 0.1, Maker(peak_at(constant=0.001)))
     assert tuned.grid == (0.025, 0.05, 0.1, 0.2, 0.4)
     assert tuned.chosen["constant"].lr == 0.025
     (words,) = tuned.extensions
     assert words == (
-        "constant is best at the grid's edge, lr 0.025 (for a mere reference it does not grow)"
+        "constant is best at the grid's edge, lr 0.025 (the grid is not extended for the guide's "
+        "references)"
     )
 
 
@@ -141,6 +151,21 @@ def test_a_strategy_that_always_diverges_is_told_of_and_gets_the_smallest_lr() -
     assert tuned.grid[0] == 0.1 / 32
     assert tuned.chosen["cosine"].lr == 0.1 / 32
     assert "cosine diverged at every lr from 0.003125 to 0.4" in tuned.extensions
+
+
+def test_lower_is_better_and_divergence_without_a_number_is_the_worst() -> None:
+    """RMSE: best at 0.2 and 0.1, infinite where it diverges, and never averaged into a number."""
+
+    def truth(name: str, setting: Setting) -> float | None:
+        if setting.lr > 0.2:
+            return None
+        return 2 + abs(math.log2(setting.lr / (0.1 if name == "cosine" else 0.2)))
+
+    tuned = tune.tune(two(), 0.1, Maker(truth, measure=RMSE))
+    assert tuned.chosen == {"cosine": Setting(lr=0.1), "onecycle": Setting(lr=0.2)}
+    assert [t.score for t in tuned.trials["cosine"]] == [4.0, 3.0, 2.0, 3.0, math.inf]
+    always = tune.tune(two(max_extensions=0), 0.1, Maker(lambda *_: None, measure=RMSE))
+    assert always.extensions[0] == "cosine diverged at every lr from 0.025 to 0.4"
 
 
 def test_ties_go_to_the_lower_loss_and_then_to_the_smaller_lr() -> None:
@@ -249,12 +274,20 @@ class TestOptuna:
         tuned = self.tune(two(num_trials=8), maker)
         for trial in tuned.trials["cosine"]:
             hopeless = trial.setting.lr > 0.15
-            assert trial.pruned == hopeless, trial  # 0.73 is more than 80 % of 0.9
+            assert trial.pruned == hopeless, trial  # 0.73 is less than 20 % worse than 0.9
             assert len(trial.points) == (1 if hopeless else 2)
         assert any(trial.pruned for trial in tuned.trials["cosine"])
         assert 0.05 < tuned.chosen["cosine"].lr <= 0.15
         first, second = maker.batches[:2]
         assert second == [(name, s) for name, s in first if s.lr <= 0.15]
+
+    def test_it_searches_for_the_lowest_where_lower_is_better(self) -> None:
+        def truth(_: str, setting: Setting) -> float | None:
+            return None if setting.lr > 0.4 else 0.5 + abs(math.log2(setting.lr / 0.05))
+
+        tuned = self.tune(two(num_trials=9, knob_trials=7), Maker(truth, measure=RMSE))
+        assert 0.05 / 1.5 < tuned.chosen["cosine"].lr < 0.05 * 1.5
+        assert any(trial.pruned for trial in tuned.trials["cosine"])
 
     def test_the_best_near_the_end_of_the_range_is_told(self) -> None:
         tuned = self.tune(two(num_trials=8), Maker(peak_at(cosine=100, onecycle=0.1)))

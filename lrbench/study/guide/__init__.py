@@ -1,18 +1,19 @@
 """The guide: four common claims about schedules, measured on the user's own problem.
 
-One module a claim, each with the runs it needs besides the stages' (`points_of`) and its judge.
+One module for each claim, as `lrbench.study.guide.claim.Claim` describes.
 """
 
 from __future__ import annotations
 
-from lrbench.study.guide import cosine, onecycle, plateau, warmup
-from lrbench.study.guide.claim import ClaimVerdict
+from lrbench.compare.settings import Margin
+from lrbench.study.guide import claim, cosine, onecycle, plateau, warmup
+from lrbench.study.guide.claim import Claim, ClaimVerdict
 from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs, read_final
 
 __all__ = ["ClaimVerdict", "judge", "points"]
 
-CLAIMS = (cosine, warmup, onecycle, plateau)
+CLAIMS: tuple[Claim, ...] = (cosine, warmup, onecycle, plateau)
 
 
 def points(outcome: StudyOutcome) -> list[Point]:
@@ -23,8 +24,12 @@ def points(outcome: StudyOutcome) -> list[Point]:
     return [point for module in CLAIMS for point in module.points_of(outcome, runs)]
 
 
-def judge(outcome: StudyOutcome, runs: Runs) -> tuple[ClaimVerdict, ...]:
-    """What the finished runs of the stages and of `points` say of each claim."""
+def judge(outcome: StudyOutcome, runs: Runs, margin: Margin) -> tuple[ClaimVerdict, ...]:
+    """What the finished runs of the stages and of `points` say of each claim.
+
+    Args:
+        margin: a difference of the primary measure that is no effect worth the name.
+    """
     if outcome.study.guide is None:
         return ()
-    return tuple(module.judge(outcome, runs) for module in CLAIMS)
+    return tuple(claim.judge(module, outcome, runs, margin) for module in CLAIMS)

@@ -1,4 +1,4 @@
-"""What a claim's judge says, and the tests that all judges share.
+"""The verdict on a claim: what every claim's evidence is, and what follows from it.
 
 A finding needs numbers that carry it: "supported" needs a Holm-corrected permutation p below 0.05
 and an interval on the claim's side of 0, over enough paired seeds; "not supported" needs as much
@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lrbench.compare import statistics
+from lrbench.cli.wording import listed
 from lrbench.compare.read import FinishedRun
-from lrbench.compare.statistics import MeanTest, p_value
+from lrbench.compare.settings import Margin
+from lrbench.compare.statistics import MeanTest, corrected, p_value, paired_test
 from lrbench.compare.tables import Table
 from lrbench.compare.verdict import MANY_SEEDS
-from lrbench.study.accuracy import points, span
-from lrbench.study.records import Point
+from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
+from lrbench.task import Measure
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"
@@ -51,14 +53,104 @@ class ClaimVerdict:
     tables: tuple[Table, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What was measured of a claim, which `judge` turns into a verdict.
+
+    Attributes:
+        tests: the claim is supported if each of them is above 0 for sure.
+        sentences, table: as in `ClaimVerdict`.
+        seeds_key: the setting that would give more seeds.
+        effect: what more seeds would resolve, such as ``0.2 points``.
+        lacks: what the study would have to do besides before the claim can be supported.
+    """
+
+    tests: Mapping[str, MeanTest]
+    sentences: tuple[str, ...]
+    table: Table
+    seeds_key: str
+    effect: str
+    lacks: str = ""
+
+
+class Unmeasured(Exception):
+    """The runs do not speak of the claim.
+
+    Attributes:
+        remedy: what would change that.
+        sentences: what there is to say.
+        num_seeds: seeds that were looked at.
+    """
+
+    def __init__(self, remedy: str, *sentences: str, num_seeds: int = 0) -> None:
+        super().__init__(remedy)
+        self.remedy, self.sentences, self.num_seeds = remedy, sentences, num_seeds
+
+
+class Claim(Protocol):
+    """A module of this package.
+
+    Attributes:
+        CLAIM: the claim in words.
+    """
+
+    CLAIM: str
+
+    def points_of(self, outcome: StudyOutcome, runs: Runs) -> list[Point]:
+        """The runs that the claim needs besides those of the stages."""
+
+    def evidence(self, outcome: StudyOutcome, runs: Runs, margin: Margin) -> Evidence:
+        """What the finished runs show.
+
+        Args:
+            margin: a difference of the primary measure that is no effect worth the name.
+
+        Raises:
+            Unmeasured: they show nothing.
+        """
+
+
+def judge(claim: Claim, outcome: StudyOutcome, runs: Runs, margin: Margin) -> ClaimVerdict:
+    """The verdict that follows from the claim's evidence."""
+    try:
+        found = claim.evidence(outcome, runs, margin)
+    except Unmeasured as told:
+        return ClaimVerdict(
+            claim=claim.CLAIM, finding=CANNOT_TELL, num_seeds=told.num_seeds,
+            sentences=told.sentences, remedy=told.remedy, tables=(),
+        )  # fmt: skip
+    result = finding(found.tests)
+    remedies = [found.lacks] if found.lacks and result != NOT_SUPPORTED else []
+    if result == CANNOT_TELL:
+        remedies.append(more_seeds(found.tests.values(), found.seeds_key, found.effect))
+    return ClaimVerdict(
+        claim=claim.CLAIM,
+        finding=CANNOT_TELL if remedies else result,
+        num_seeds=min(test.num for test in found.tests.values()),
+        sentences=found.sentences,
+        remedy="; ".join(remedies),
+        tables=(found.table,),
+    )
+
+
 def tested(differences: Mapping[str, Array], margin: float) -> dict[str, MeanTest]:
     """A test of each of `differences` (one number per seed), corrected for their number."""
     tests = [
-        # Without float32's noise ties are ties.
-        statistics.paired_test(np.round(values, 6), margin, np.random.default_rng([0, number]))
+        paired_test(values, margin, np.random.default_rng([0, number]))
         for number, values in enumerate(differences.values())
     ]
-    return dict(zip(differences, statistics.corrected(tests), strict=True))
+    return dict(zip(differences, corrected(tests), strict=True))
+
+
+def compared(differences: Mapping[str, Array], margin: float) -> dict[str, MeanTest]:
+    """As `tested`, of what a claim rests on.
+
+    Raises:
+        Unmeasured: there is not one pair.
+    """
+    if not any(len(values) for values in differences.values()):
+        raise Unmeasured("runs that finish", "Not measured: no two finished runs share a seed.")
+    return tested(differences, margin)
 
 
 def finding(found: Mapping[str, MeanTest]) -> str:
@@ -70,47 +162,34 @@ def finding(found: Mapping[str, MeanTest]) -> str:
     return CANNOT_TELL
 
 
-@dataclass(frozen=True, kw_only=True)
-class Words:
-    """How a sentence names what a test found."""
-
-    above: str
-    below: str
-    negligible: str
-    open: str
-
-    def of(self, test: MeanTest) -> str:
-        if test.above:
-            return self.above
-        if test.below:
-            return self.below
-        return self.negligible if test.negligible else self.open
+def reading(test: MeanTest) -> str:
+    """What the test shows of the mean: ``above``, ``below``, ``negligible`` or ``open``."""
+    if test.above or test.below:
+        return "above" if test.above else "below"
+    return "negligible" if test.negligible else "open"
 
 
-def told(found: Mapping[str, MeanTest], words: Words) -> str:
-    """``more than constant (0.40, 95 % interval 0.21 to 0.63, Holm p = 0.02) and step (...)``."""
+def told(found: Mapping[str, MeanTest], wording: Mapping[str, str], measure: Measure) -> str:
+    """``more than constant (0.40, 95 % interval 0.21 to 0.63, Holm p = 0.02) and step (...)``.
+
+    Args:
+        wording: `reading` to the words before the names.
+    """
     kinds: dict[str, list[str]] = {}
     for name, test in found.items():
         numbers = (
-            f"{points(test.mean)}, 95 % interval {span(test.low, test.high)}, "
+            f"{measure.number(test.mean)}, 95 % interval {span(test, measure)}, "
             f"Holm p = {p_value(test.holm_p)}"
             if test.num > 1
             else f"seeds in common: {test.num}"
         )
-        kinds.setdefault(words.of(test), []).append(f"{name} ({numbers})")
+        kinds.setdefault(wording[reading(test)], []).append(f"{name} ({numbers})")
     return "; ".join(f"{kind} {listed(names)}" for kind, names in kinds.items())
 
 
-def untold(claim: str, why: str, remedy: str) -> ClaimVerdict:
-    """The verdict where nothing could be measured, and why."""
-    return ClaimVerdict(
-        claim=claim,
-        finding=CANNOT_TELL,
-        num_seeds=0,
-        sentences=(f"Not measured: {why}.",),
-        remedy=remedy,
-        tables=(),
-    )
+def span(test: MeanTest, measure: Measure) -> str:
+    """The test's interval: ``0.21 to 0.63``."""
+    return f"{measure.number(test.low)} to {measure.number(test.high)}"
 
 
 def more_seeds(found: Iterable[MeanTest], key: str, what: str) -> str:
@@ -120,7 +199,7 @@ def more_seeds(found: Iterable[MeanTest], key: str, what: str) -> str:
         key: the setting that holds the seeds.
         what: what that many seeds would resolve, such as ``0.2 points``.
     """
-    open_tests = [t for t in found if not (t.above or t.below or t.negligible)]
+    open_tests = [t for t in found if reading(t) == "open"]
     least = min((test.num for test in open_tests), default=0)
     fewest = max((test.fewest for test in open_tests), default=0)
     if least < fewest:
@@ -138,10 +217,11 @@ def by_seed(points: Sequence[Point], runs: Runs) -> dict[int, FinishedRun]:
     return {point.seed: runs[point.folder] for point in points if point.folder in runs}
 
 
-def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Array:
-    """a − b on each common seed at which both are known, in the order of the seeds."""
+def paired(a: Mapping[int, float], b: Mapping[int, float], measure: Measure) -> Array:
+    """a − b on each common seed at which both have a value, in the order of the seeds."""
     differences = pd.Series(a, dtype=float) - pd.Series(b, dtype=float)
-    return differences.dropna().to_numpy()
+    known = differences[np.isfinite(differences)]
+    return np.array([measure.exact(value) for value in known], dtype=float)
 
 
 def override(point: Point, **changes: str) -> tuple[str, ...]:
@@ -149,18 +229,3 @@ def override(point: Point, **changes: str) -> tuple[str, ...]:
     named = {key.replace("__", "."): value for key, value in changes.items()}
     kept = [text for text in point.overrides if text.partition("=")[0] not in named]
     return (*kept, *(f"{key}={value}" for key, value in named.items()))
-
-
-def listed(names: Sequence[str]) -> str:
-    """``a, b and c``."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def seeds(number: int) -> str:
-    """``1 seed``, ``6 seeds``."""
-    return f"{number} seed{'s' if number != 1 else ''}"
-
-
-def runs(number: int) -> str:
-    """``1 run``, ``8 runs``."""
-    return f"{number} run{'s' if number != 1 else ''}"

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lrbench.cli.wording import counted
 from lrbench.compare.read import FinishedRun
+from lrbench.compare.settings import Margin
 from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.study.accuracy import points, span
 from lrbench.study.guide import claim
-from lrbench.study.guide.claim import ClaimVerdict, by_seed, override
+from lrbench.study.guide.claim import Evidence, Unmeasured, by_seed, override
 from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
+from lrbench.task import Measure
 
 CLAIM = "Plateau helps when training stalls"
 PLATEAU = "plateau"
@@ -41,12 +43,11 @@ class ObservedCut:
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """A cut and what it brought, against the same run continued without it."""
+    """A cut and what it gained on validation, against the same run continued without it."""
 
     cut: ObservedCut
     seed: int
-    accuracy_gain: float
-    loss_gain: float
+    gain: float
 
 
 def points_of(outcome: StudyOutcome, runs: Runs) -> list[Point]:
@@ -60,7 +61,7 @@ def cuts(run: FinishedRun) -> list[ObservedCut]:
     if history is None or len(history) < 2:
         return []
     lrs, steps = history["lr"].to_numpy(), history["step"].to_numpy()
-    evaluations = steps[history["val_loss"].notna().to_numpy()]
+    evaluations = steps[history.filter(like="val_").notna().any(axis=1).to_numpy()]
     drops = np.flatnonzero(lrs[1:] < lrs[:-1] * (1 - SAME_LR)) + 1
     # A cut follows an evaluation at once; rows may be further apart.
     at = [int(evaluations[evaluations < steps[row]].max()) for row in drops]
@@ -75,13 +76,10 @@ def cuts(run: FinishedRun) -> list[ObservedCut]:
 
 def _trials(outcome: StudyOutcome, runs: Runs) -> Iterator[tuple[FinishedRun, ObservedCut, Point]]:
     """(run, cut, the run without that cut) of the cuts that are tried."""
-    guide = outcome.study.guide
-    assert guide is not None
-    num_seeds = 0
+    guide, num_seeds = outcome.guide, 0
     for point in _finals(outcome):
         run = runs.get(point.folder)
-        found = cuts(run) if run is not None and run.completed else []
-        if not found or run is None:
+        if run is None or not run.completed or not (found := cuts(run)):
             continue
         num_seeds += 1
         if num_seeds > guide.cut_seeds:
@@ -96,77 +94,63 @@ def _finals(outcome: StudyOutcome) -> Sequence[Point]:
     return outcome.full.final.get(PLATEAU, ()) if PLATEAU in outcome.study.strategies else ()
 
 
-def judge(outcome: StudyOutcome, runs: Runs) -> ClaimVerdict:
-    """The gain of each cut by its end, averaged per seed and held against 0."""
-    guide = outcome.study.guide
-    assert guide is not None
+def evidence(outcome: StudyOutcome, runs: Runs, margin: Margin) -> Evidence:
+    """The gain of each cut by its end, averaged per seed."""
+    guide, measure = outcome.guide, outcome.measure
     if PLATEAU not in outcome.study.strategies:
-        why = "plateau is not in the study"
-        return claim.untold(CLAIM, why, "study.strategies with plateau among them")
+        raise Unmeasured(
+            "study.strategies with plateau among them", "Not measured: plateau is not in the study."
+        )
     finals = [run for run in by_seed(_finals(outcome), runs).values() if run.history is not None]
     if not finals:
-        return claim.untold(CLAIM, "plateau has no finished run with a history", "runs that finish")
+        raise Unmeasured(
+            "runs that finish", "Not measured: plateau has no finished run with a history."
+        )
     fired = {run.seed: cuts(run) for run in finals}
-    counts = [len(found) for found in fired.values()]
-    if not any(counts):
-        return _never(finals)
-
+    num_cut = sum(len(found) > 0 for found in fired.values())
+    if not num_cut:
+        patience = finals[0].config.get("scheduler.patience")
+        raise Unmeasured(
+            "a smaller scheduler.patience or a longer trainer.length",
+            f"It never fired: plateau made no cut in {counted(len(finals), 'run')} (patience "
+            f"{patience} evaluations), so here it was a constant lr.",
+            num_seeds=len(finals),
+        )
     tried, unlike = [], 0
     for run, cut, point in _trials(outcome, runs):
         if (other := runs.get(point.folder)) is None or other.history is None:
             continue
-        if not _same_until(run, other, cut.step):
+        if _same_until(run, other, cut.step):
+            gain = measure.sign * (_at(run, cut.until, measure) - _at(other, cut.until, measure))
+            tried.append(Tried(cut=cut, seed=run.seed, gain=gain))
+        else:
             unlike += 1
-            continue
-        tried.append(_try(run, other, cut, outcome.chance))
-    how_often = _how_often(fired)
     if not tried:
         why = (
             "the runs without a cut were not the same before it"
             if unlike
             else "no run without a cut is there to compare with"
         )
-        found = claim.untold(CLAIM, why, "study.guide.cut_seeds above 0, on one kind of device")
-        return replace(found, sentences=(how_often, *found.sentences))
+        raise Unmeasured(
+            "study.guide.cut_seeds above 0, on one kind of device",
+            _how_often(fired),
+            f"Not measured: {why}.",
+        )
     by_its_seed: dict[int, list[float]] = defaultdict(list)
     for one in tried:
-        by_its_seed[one.seed].append(one.accuracy_gain)
-    margin = outcome.study.margin / 100
+        by_its_seed[one.seed].append(one.gain)
     gains = np.array([np.mean(values) for values in by_its_seed.values()])
-    (test,) = claim.tested({"gain": gains}, margin).values()
-    finding = claim.finding({"gain": test})
-    remedy = ""
-    if finding == claim.CANNOT_TELL:
-        size = f"{100 * margin:g} points"
-        num_cut = sum(count > 0 for count in counts)
-        key = (
-            f"study.final_seeds, of which {num_cut} of {len(counts)} had a cut"
-            if num_cut <= guide.cut_seeds
-            else "study.guide.cut_seeds"
-        )
-        remedy = claim.more_seeds([test], key, size)
-    return ClaimVerdict(
-        claim=CLAIM,
-        finding=finding,
-        num_seeds=test.num,
-        sentences=(how_often, _gain(test, len(tried), unlike)),
-        remedy=remedy,
-        tables=(_table(fired, tried, finals),),
-    )
-
-
-def _never(finals: Sequence[FinishedRun]) -> ClaimVerdict:
-    patience = finals[0].config.get("scheduler.patience")
-    return ClaimVerdict(
-        claim=CLAIM,
-        finding=claim.CANNOT_TELL,
-        num_seeds=len(finals),
-        sentences=(
-            f"It never fired: plateau made no cut in {claim.runs(len(finals))} (patience "
-            f"{patience} evaluations), so here it was a constant lr.",
-        ),
-        remedy="a smaller scheduler.patience or a longer trainer.length",
-        tables=(),
+    tests = claim.compared({"gain": gains}, margin.size)
+    key = "study.guide.cut_seeds"
+    if num_cut <= guide.cut_seeds:
+        key = f"study.final_seeds, of which {num_cut} of {len(finals)} had a cut"
+    lengths = {run.seed: run.result.steps for run in finals}
+    return Evidence(
+        tests=tests,
+        sentences=(_how_often(fired), _gain(tests["gain"], len(tried), unlike, measure)),
+        table=_table(fired, tried, lengths, measure),
+        seeds_key=key,
+        effect=margin.text,
     )
 
 
@@ -174,70 +158,55 @@ def _same_until(run: FinishedRun, other: FinishedRun, step: int) -> bool:
     """Whether the two are the same run, bit for bit, up to update `step`."""
     assert run.history is not None
     assert other.history is not None
-    columns = ["step", "lr", "train_loss", "val_loss", "val_accuracy"]
+    columns = [column for column in run.history if column != "seconds"]
+    if set(columns) - set(other.history):
+        return False
     histories = (run.history, other.history)
     before, also = (h[h["step"] <= step][columns].to_numpy() for h in histories)
     return len(before) > 0 and np.array_equal(before, also, equal_nan=True)
 
 
-def _try(run: FinishedRun, other: FinishedRun, cut: ObservedCut, chance: float) -> Tried:
-    accuracy, loss = _at(run, cut.until)
-    accuracy_without, loss_without = _at(other, cut.until)
-    if np.isnan(accuracy_without):  # it diverged on the way
-        accuracy_without = chance
-    return Tried(
-        cut=cut,
-        seed=run.seed,
-        accuracy_gain=accuracy - accuracy_without,
-        loss_gain=loss_without - loss,
-    )
-
-
-def _at(run: FinishedRun, step: int) -> tuple[float, float]:
-    """Validation accuracy and loss at the evaluation after `step` updates; NaN: there is none."""
+def _at(run: FinishedRun, step: int, measure: Measure) -> float:
+    """The validation's score at the evaluation after `step` updates; without one it diverged."""
     assert run.history is not None
-    rows = run.history[(run.history["step"] == step) & run.history["val_loss"].notna()]
-    if rows.empty:
-        return float("nan"), float("nan")
-    return float(rows["val_accuracy"].iloc[0]), float(rows["val_loss"].iloc[0])
+    column = f"val_{measure.name}"
+    rows = run.history[(run.history["step"] == step) & run.history[column].notna()]
+    value = None if rows.empty else float(rows[column].iloc[0])
+    return measure.score(value, completed=value is not None)
 
 
 def _how_often(fired: Mapping[int, Sequence[ObservedCut]]) -> str:
     counts = [len(found) for found in fired.values()]
-    some = sum(count > 0 for count in counts)
-    return (
-        f"plateau cut the lr in {some} of {claim.runs(len(counts))}, "
-        f"{np.mean(counts):.1f} times a run on average (0 to {max(counts)})."
-        if some < len(counts)
-        else f"plateau cut the lr in each of {claim.runs(len(counts))}, "
-        f"{np.mean(counts):.1f} times on average ({min(counts)} to {max(counts)})."
-    )
+    some, mean = sum(count > 0 for count in counts), np.mean(counts)
+    runs = counted(len(counts), "run")
+    if some < len(counts):
+        often = f"{mean:.1f} times a run on average (0 to {max(counts)})"
+        return f"plateau cut the lr in {some} of {runs}, {often}."
+    often = f"{mean:.1f} times on average ({min(counts)} to {max(counts)})"
+    return f"plateau cut the lr in each of {runs}, {often}."
 
 
-def _gain(test: MeanTest, num_tried: int, unlike: int) -> str:
-    interval = (
-        f"95 % interval {span(test.low, test.high)}, p = {p_value(test.holm_p)}, "
-        if test.num > 1
-        else ""
-    )
-    left_out = (
-        f"; {claim.runs(unlike)} without a cut left out, not being the same before it"
-        if unlike
-        else ""
-    )
+def _gain(test: MeanTest, num_tried: int, unlike: int, measure: Measure) -> str:
+    interval = ""
+    if test.num > 1:
+        interval = f"95 % interval {claim.span(test, measure)}, p = {p_value(test.holm_p)}, "
+    left_out = ""
+    if unlike:
+        runs = counted(unlike, "run")
+        left_out = f"; {runs} without a cut left out, as they were not the same before it"
     return (
-        f"By the next cut or the run's end a cut has gained {points(test.mean)} points of "
-        f"validation accuracy over the same run without it ({interval}"
-        f"{claim.seeds(test.num)}, {num_tried} cuts tried){left_out}."
+        f"By the next cut or the run's end a cut has gained {measure.difference(test.mean)} of "
+        f"validation {measure.label} over the same run without it ({interval}"
+        f"{counted(test.num, 'seed')}, {counted(num_tried, 'cut')} tried){left_out}."
     )
 
 
 def _table(
     fired: Mapping[int, Sequence[ObservedCut]],
     tried: Sequence[Tried],
-    finals: Sequence[FinishedRun],
+    lengths: Mapping[int, int],
+    measure: Measure,
 ) -> Table:
-    lengths = {run.seed: run.result.steps for run in finals}
     rows = []
     for number in range(1, max(len(found) for found in fired.values()) + 1):
         at = [
@@ -246,21 +215,21 @@ def _table(
             for cut in found
             if cut.number == number
         ]
-        own = [one for one in tried if one.cut.number == number]
+        own = [one.gain for one in tried if one.cut.number == number]
         rows.append(
             (
                 f"cut {number}",
                 f"{len(at)} of {len(fired)}",
                 f"{np.median(at):.0f} % ({min(at):.0f} to {max(at):.0f})",
                 str(len(own)),
-                points(float(np.mean([o.accuracy_gain for o in own]))) if own else NOTHING,
-                f"{np.mean([o.loss_gain for o in own]):.3g}".replace("-", "−") if own else NOTHING,
+                measure.number(float(np.mean(own))) if own else NOTHING,
             )
         )
-    headers = ("cut", "runs", "at", "tried without it", "accuracy gain", "loss gain")
+    headers = ("cut", "runs", "at", "tried without it", "gain")
     caption = (
-        "At: median (and range) share of the updates. Gain: validation accuracy in points, and "
-        "fall of validation loss, at the next cut or the end, against the same seed continued at "
-        "the lr before the cut (scheduler.min_factor), which is the same run up to there."
+        f"At: median (and range) share of the updates. Gain: by how much the validation "
+        f"{measure.label} is better{measure.in_unit}, at the next cut or the end, than that of the "
+        "same seed continued at the lr before the cut (scheduler.min_factor), which is the same "
+        "run up to there."
     )
     return Table(f"{CLAIM}: cuts", headers, tuple(rows), frozenset(), caption)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lrbench.cli.wording import counted
 from lrbench.compare import plots as comparison_plots
 from lrbench.compare import tables as comparison_tables
 from lrbench.compare.analysis import Analysis
@@ -17,8 +19,9 @@ from lrbench.compare.report import HTML, MARKDOWN, Section, csv, data_files, pag
 from lrbench.compare.tables import Table
 from lrbench.compare.verdict import verdict
 from lrbench.draw.figure import Picture, keep
+from lrbench.files.run_folder import STUDY
 from lrbench.study import guide
-from lrbench.study.guide import ClaimVerdict, claim
+from lrbench.study.guide import ClaimVerdict
 from lrbench.study.records import Point, Stage, StudyOutcome
 from lrbench.study.report import pictures, tables, tracks
 from lrbench.study.report.ranks import ranks
@@ -106,7 +109,7 @@ def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
         share: _section(analysis, folder, _prefix(share) if share != full.share else "")
         for share, analysis in tuned.items()
     }
-    verdicts = guide.judge(outcome, runs)
+    verdicts = guide.judge(outcome, runs, tuned[full.share].margin)
     changed = []
     if full.share in untuned:
         changed = tracks.gains(outcome, full, tuned[full.share], untuned[full.share])
@@ -121,7 +124,7 @@ def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
         tuning=tuple(tables.tuning(outcome, stage, noise) for stage in _largest_first(outcome)),
         grids=tuple(line for stage in _largest_first(outcome) for line in _grid(outcome, stage)),
         tuning_pictures=tuple(picture for picture in drawn if picture),
-        budgets=(tables.ranks(ranks(tuned)),),
+        budgets=(tables.ranks(ranks(tuned), outcome.measure),),
         budget_pictures=(heat_map,) if heat_map else (),
         guide=verdicts,
         claims=tables.guide(verdicts),
@@ -144,8 +147,8 @@ def _grid(outcome: StudyOutcome, stage: Stage) -> Iterator[str]:
     budget = f"{stage.length}: " if len(outcome.stages) > 1 else ""
     if stage.grid:
         lrs = ", ".join(f"{lr:g}" for lr in stage.grid)
-        seeds = len(outcome.study.tuning_seeds)
-        yield f"{budget}every strategy was tried at the peak lrs {lrs} on {claim.seeds(seeds)}"
+        seeds = counted(len(outcome.study.tuning_seeds), "seed")
+        yield f"{budget}every strategy was tried at the peak lrs {lrs} on {seeds}"
     for words in stage.extensions:
         yield f"{budget}{words}"
 
@@ -219,11 +222,20 @@ def _write_files(
         MARKDOWN: text("study.j2", report=report),
         **data_files(sections, report.missing, report.notes),
         "trials.csv": csv(trials_table(outcome.stages)),
+        STUDY: _marker(outcome),
     }
     if report.guide:
         contents["guide.csv"] = csv(_claims(report.guide))
         contents["guide_runs.csv"] = csv(_guide_runs(outcome, own, runs))
     return write_files(contents, report.folder)
+
+
+def _marker(outcome: StudyOutcome) -> str:
+    """Which folders hold the strategies' runs on fresh seeds, for who compares the study again."""
+    points = [p for stage in outcome.stages for n in outcome.study.strategies
+              for p in stage.final.get(n, ())]  # fmt: skip
+    folders = {p.folder.parent.relative_to(outcome.folder).as_posix() for p in points}
+    return json.dumps({"final": sorted(folders)}, indent=2) + "\n"
 
 
 def _claims(verdicts: Sequence[ClaimVerdict]) -> pd.DataFrame:
@@ -243,10 +255,8 @@ def _claims(verdicts: Sequence[ClaimVerdict]) -> pd.DataFrame:
 def _guide_runs(outcome: StudyOutcome, own: Sequence[Point], runs: Runs) -> pd.DataFrame:
     """One row per finished run of the guide's and of its references."""
     references = [p for n in outcome.study.references for p in outcome.full.final.get(n, ())]
-    keys = (
-        "status", "steps", "val_accuracy", "val_loss", "test_accuracy", "test_loss",
-        "largest_grad_norm", "largest_grad_norm_step",
-    )  # fmt: skip
+    metrics = tuple(f"{split}_{outcome.measure.name}" for split in ("val", "test"))
+    keys = ("status", "steps", *metrics, "largest_grad_norm", "largest_grad_norm_step")
     rows = [
         {
             "folder": run.name,

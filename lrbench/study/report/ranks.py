@@ -16,7 +16,7 @@ from lrbench.compare.statistics import t_interval
 def ranks(analyses: Mapping[float, Analysis]) -> pd.DataFrame:
     """One row per strategy, best first: its mean rank at each budget (a column each) and overall.
 
-    On every seed the strategies are ranked by score, 1 for the highest, equals sharing their mean
+    On every seed the strategies are ranked by score, 1 for the best, equals sharing their mean
     rank, diverged runs sharing the last ones. Only seeds that every strategy has count. ``rank``
     is the mean over seeds of each seed's mean over budgets, with its 95 % t-interval; ``seeds``
     are those that all budgets have.
@@ -50,7 +50,7 @@ def ranks(analyses: Mapping[float, Analysis]) -> pd.DataFrame:
 def _by_seed(analysis: Analysis) -> pd.DataFrame:
     """Ranks at one budget: a row per seed that every strategy has, a column per strategy."""
     runs = analysis.chosen
-    # Accuracies are counts rounded to float32: without its noise ties are ties.
-    scores = runs["score"].round(6).where(runs["status"] == "completed", -math.inf)
+    worth = analysis.measure.sign * runs["score"]
+    scores = worth.where(runs["status"] == "completed", -math.inf)
     table = runs.assign(order=scores).pivot(index="seed", columns="strategy", values="order")
     return table.dropna().rank(axis=1, ascending=False, method="average")

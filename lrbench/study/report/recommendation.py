@@ -14,16 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrbench.cli.wording import counted
+from lrbench.cli.wording import counted, listed
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.rows import Pair
 from lrbench.compare.statistics import ALPHA, ENOUGH_SEEDS, p_value, seeds_to_resolve, smallest_p
 from lrbench.compare.verdict import MANY_SEEDS
-from lrbench.study.accuracy import percent, points, span
-from lrbench.study.guide.claim import by_seed, listed
+from lrbench.study.guide.claim import by_seed, span
 from lrbench.study.records import Setting, StudyOutcome
 from lrbench.study.report.tuning import common_range, lr_trials, shortfall_noise, shortfalls
-from lrbench.study.runs import Runs
+from lrbench.study.runs import Runs, mean, score
 
 MAX_STEPS = 4
 LEVEL = ("equivalent", "identical", "not distinguishable")
@@ -160,8 +159,8 @@ def _sentences(
         f", {row.num_diverged} diverged" if row.num_diverged else ""
     )
     yield (
-        f"Use {name} at {_at(outcome.full.chosen[name])}: mean test accuracy "
-        f"{percent(row.mean_score)} ({runs})."
+        f"Use {name} at {_at(outcome.full.chosen[name])}: mean {tuned.name} "
+        f"{tuned.measure.value(row.mean_score)} ({runs})."
     )
     if len(rows) == 1:
         yield "It was the only strategy of the study, so there is nothing to compare it with."
@@ -177,7 +176,7 @@ def _sentences(
         yield from _level_sentences(outcome, tuned, name, level, areas, noise)
         return
     everyone = "every other strategy, the" if len(rows) > 2 else "the"
-    lead = f"by {points(pair.test.mean)} points ({_evidence(pair)})"
+    lead = f"by {tuned.measure.difference(pair.test.mean)} ({_evidence(tuned, pair)})"
     if behind := _marked(tuned, BEHIND):
         yield (
             f"It is ahead of {everyone} runner-up {runner_up} {lead}; "
@@ -187,9 +186,9 @@ def _sentences(
         yield f"It beats {everyone} runner-up {runner_up} {lead}."
 
 
-def _evidence(pair: Pair) -> str:
+def _evidence(tuned: Analysis, pair: Pair) -> str:
     return (
-        f"95 % interval {span(pair.test.low, pair.test.high)}, "
+        f"95 % interval {span(pair.test, tuned.measure)}, "
         f"n = {pair.test.num} paired seeds, Holm p = {p_value(pair.test.holm_p)}"
     )
 
@@ -219,10 +218,10 @@ def _level_sentences(
     yield f"It is no sure winner: {listed(list(level))} are {told}{also}."
     direction = "ahead of" if pair.test.mean >= 0 else "behind"
     yield (
-        f"By mean it is {points(abs(pair.test.mean))} points {direction} {other} "
-        f"({_evidence(pair)})."
+        f"By mean it is {tuned.measure.difference(abs(pair.test.mean))} {direction} {other} "
+        f"({_evidence(tuned, pair)})."
         if not pair.identical
-        else f"Its accuracies equal those of {other}."
+        else f"On every seed it scores what {other} does."
     )
     yield _why(outcome, name, level, areas, noise, same=same)
 
@@ -258,12 +257,13 @@ def _why(
         reason = "for its mean"
     low, high = common_range(outcome.full, outcome.study.strategies)
     num_seeds = counted(len(outcome.study.tuning_seeds), "tuning seed")
-    told = listed([f"{other} {points(areas[other])}" for other in others])
+    measure = outcome.measure
+    told = listed([f"{other} {measure.number(areas[other])}" for other in others])
     return (
-        f"{what}; {name} is named {reason}. Over the peak "
-        f"lrs from {low:g} to {high:g} it loses {points(areas[name])} points of validation "
-        f"accuracy on average against its own best, {told}; with {num_seeds} such numbers differ "
-        f"by up to {points(noise)} through seeds alone."
+        f"{what}; {name} is named {reason}. Over the peak lrs from {low:g} to {high:g} its "
+        f"validation {measure.label} is {measure.difference(areas[name])} worse on average than at "
+        f"its own best, {told}; with {num_seeds} such numbers differ by up to "
+        f"{measure.number(noise)} through seeds alone."
     )
 
 
@@ -325,17 +325,15 @@ def _seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
 
 def _references(outcome: StudyOutcome, tuned: Analysis, runs: Runs) -> Iterator[str]:
     """A reference of the guide whose mean is above every strategy's is worth a place."""
-    limit = max(standing.mean_score for standing in tuned.standings)
+    measure = tuned.measure
+    limit = tuned.standings[0].mean_score
     means = {}
     for name in outcome.study.references:
         found = by_seed(outcome.full.final.get(name, ()), runs).values()
-        scores = [
-            run.result.values["test_accuracy"] if run.completed else outcome.chance for run in found
-        ]
-        means[name] = sum(scores) / len(scores) if scores else math.nan
-    better = [f"{n} ({percent(mean)})" for n, mean in means.items() if mean > limit]
-    if better:
+        means[name] = mean(score(run, "test", measure) for run in found)
+    ahead = [f"{n} ({measure.value(m)})" for n, m in means.items() if measure.better(m, limit)]
+    if ahead:
         yield (
-            f"a place in study.strategies for {listed(better)}: among the guide's references, and "
-            f"by mean ahead of every strategy ({percent(limit)})"
+            f"a place in study.strategies for {listed(ahead)}: among the guide's references, and "
+            f"by mean ahead of every strategy ({measure.value(limit)})"
         )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
 
 import pandas as pd
 
 from lrbench.compare.statistics import fewest_pairs
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.study.accuracy import percent, points
 from lrbench.study.guide import ClaimVerdict
 from lrbench.study.records import Stage, StudyOutcome
 from lrbench.study.report.tuning import common_range, shortfalls
+from lrbench.study.runs import mean
+from lrbench.task import Measure
 
 
 def tuning(outcome: StudyOutcome, stage: Stage, noise: float) -> Table:
@@ -22,6 +22,7 @@ def tuning(outcome: StudyOutcome, stage: Stage, noise: float) -> Table:
     Args:
         noise: see `lrbench.study.report.tuning.shortfall_noise`.
     """
+    measure = outcome.measure
     several = len(outcome.stages) > 1
     strategies = list(outcome.study.strategies)
     low, high = common_range(stage, strategies)
@@ -38,32 +39,33 @@ def tuning(outcome: StudyOutcome, stage: Stage, noise: float) -> Table:
                 name if name in strategies else f"{name} (reference)",
                 f"{setting.lr:g}",
                 knobs or NOTHING,
-                percent(chosen.score) if chosen else NOTHING,
-                f"{len(trials)}" + (f", {pruned} given up" if pruned else ""),
+                measure.value(chosen.score) if chosen else NOTHING,
+                f"{len(trials)}" + (f", {pruned} stopped" if pruned else ""),
                 str(sum(trial.num_diverged for trial in trials)),
-                points(areas.get(name, math.nan)),
-                percent(fmean(rated)) if rated else NOTHING,
+                measure.number(areas.get(name, math.nan)),
+                measure.value(mean(rated)) if rated else NOTHING,
             )
         )
     headers = (
-        "strategy", "peak lr", "knobs", "validation accuracy", "trials", "diverged runs",
+        "strategy", "peak lr", "knobs", f"validation {measure.label}", "trials", "diverged runs",
         "mean shortfall", "expected from 1 trial",
     )  # fmt: skip
     span = "" if math.isnan(low) else f" from {low:g} to {high:g}"
     caption = (
-        "Chosen by mean final validation accuracy over the tuning seeds, a diverged run as "
-        f"guessing. Mean shortfall: sensitivity to the peak lr, in points; over the lrs{span} that "
-        "every strategy was tried at, the area between its best and its accuracy as a function of "
-        "log lr, divided by the range's width: what is lost on average by picking a peak lr there "
-        f"blindly; such numbers differ by up to {points(noise)} through seeds alone. Expected from "
-        "1 trial: the mean over its trials. All trials: trials.csv."
+        f"Chosen by mean final validation {measure.label} over the tuning seeds, "
+        f"{measure.divergence}. Mean shortfall: sensitivity to the peak lr{measure.in_unit}; over "
+        f"the lrs{span} that every strategy was tried at, the area between its best and its "
+        f"{measure.label} as a function of log lr, divided by the range's width: what is lost on "
+        "average by picking a peak lr there blindly; such numbers differ by up to "
+        f"{measure.number(noise)} through seeds alone. Expected from 1 trial: the mean over its "
+        "trials. All trials: trials.csv."
     )
     title = f"What was chosen, {stage.length}" if several else "What was chosen"
     told = caption if stage is outcome.full else "As above."
     return Table(title, headers, tuple(rows), frozenset(), told)
 
 
-def ranks(found: pd.DataFrame) -> Table:
+def ranks(found: pd.DataFrame, measure: Measure) -> Table:
     """Average rank over budgets and seeds, one row per strategy."""
     shares = [column for column in found.columns if isinstance(column, float)]
     rows = tuple(
@@ -78,7 +80,7 @@ def ranks(found: pd.DataFrame) -> Table:
     headers = ("strategy", "average rank", *(f"at {100 * share:g} %" for share in shares))
     seeds = int(found["seeds"].iloc[0]) if len(found) else 0
     caption = (
-        "Rank by test accuracy on each final seed at each budget, 1 for the highest, equals "
+        f"Rank by test {measure.label} on each final seed at each budget, 1 for the best, equals "
         "sharing their mean rank and diverged runs the last; averaged, with the 95 % t-interval "
         f"over seeds (n = {seeds})."
     )

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lrbench.cli.wording import listed
 from lrbench.compare.analysis import Analysis, analyse
 from lrbench.compare.groups import LR, together
 from lrbench.compare.settings import Settings
 from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
-from lrbench.study.accuracy import percent, points, span
 from lrbench.study.guide import claim
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome
-from lrbench.study.runs import Runs
+from lrbench.study.runs import Runs, mean
+from lrbench.task import Measure
 
 
 def settings(outcome: StudyOutcome) -> Settings:
     """How a study's runs are compared."""
-    return Settings(metric="test_accuracy", margin=outcome.study.margin, vary=(LR,))
+    return Settings(metric=f"test_{outcome.measure.name}", margin=outcome.study.margin, vary=(LR,))
 
 
 def track(
@@ -56,11 +57,18 @@ class Gain:
     setting: Setting
     tuned: float
     untuned: float
+    measure: Measure
     test: MeanTest | None
+
+    @property
+    def gained(self) -> float:
+        """By how much the tuned runs are better, by mean."""
+        return self.measure.sign * (self.tuned - self.untuned)
 
 
 def gains(outcome: StudyOutcome, stage: Stage, tuned: Analysis, untuned: Analysis) -> list[Gain]:
     """What tuning brought each strategy, most first."""
+    measure = tuned.measure
     scores = [
         {name: own.set_index("seed")["score"] for name, own in a.chosen.groupby("strategy")}
         for a in (tuned, untuned)
@@ -69,26 +77,30 @@ def gains(outcome: StudyOutcome, stage: Stage, tuned: Analysis, untuned: Analysi
     default = Setting(lr=outcome.default_lr)
     changed = [name for name in names if stage.chosen[name] != default]
     differences = {
-        name: claim.paired(scores[0][name].to_dict(), scores[1][name].to_dict()) for name in changed
+        name: measure.sign
+        * claim.paired(scores[0][name].to_dict(), scores[1][name].to_dict(), measure)
+        for name in changed
     }
-    tests = claim.tested(differences, outcome.study.margin / 100)
+    tests = claim.tested(differences, tuned.margin.size)
     found = [
         Gain(
             strategy=name,
             setting=stage.chosen[name],
-            tuned=scores[0][name].mean(),
-            untuned=scores[1][name].mean(),
+            tuned=mean(scores[0][name]),
+            untuned=mean(scores[1][name]),
+            measure=measure,
             test=tests.get(name),
         )
         for name in names
     ]
-    return sorted(found, key=lambda gain: (gain.untuned - gain.tuned, gain.strategy))
+    return sorted(found, key=lambda gain: (-gain.gained, gain.strategy))
 
 
 def gains_table(found: Sequence[Gain], default_lr: float) -> Table:
     """One row per strategy: at the default lr, at its own, and the difference."""
+    measure = found[0].measure
     tuned, untuned = (
-        pd.Series({gain.strategy: getattr(gain, key) for gain in found}).rank(
+        pd.Series({gain.strategy: measure.sign * getattr(gain, key) for gain in found}).rank(
             ascending=False, method="min"
         )
         for key in ("tuned", "untuned")
@@ -96,11 +108,11 @@ def gains_table(found: Sequence[Gain], default_lr: float) -> Table:
     rows = tuple(
         (
             gain.strategy,
-            f"{percent(gain.untuned)} ({untuned[gain.strategy]:.0f})",
+            f"{measure.value(gain.untuned)} ({untuned[gain.strategy]:.0f})",
             gain.setting.label if gain.test else "the default",
-            f"{percent(gain.tuned)} ({tuned[gain.strategy]:.0f})",
-            points(gain.tuned - gain.untuned) if gain.test else NOTHING,
-            span(gain.test.low, gain.test.high) if gain.test and gain.test.num > 1 else NOTHING,
+            f"{measure.value(gain.tuned)} ({tuned[gain.strategy]:.0f})",
+            measure.number(gain.gained) if gain.test else NOTHING,
+            claim.span(gain.test, measure) if gain.test and gain.test.num > 1 else NOTHING,
             p_value(gain.test.holm_p) if gain.test else NOTHING,
         )
         for gain in found
@@ -110,9 +122,9 @@ def gains_table(found: Sequence[Gain], default_lr: float) -> Table:
         "Holm p",
     )  # fmt: skip
     caption = (
-        "Mean test accuracy on the final seeds, a diverged run as guessing, and the rank by it. "
-        "Gain in points, paired by seed; permutation p, Holm-corrected over the strategies whose "
-        "setting tuning changed."
+        f"Mean test {measure.label} on the final seeds, {measure.divergence}, and the rank by it. "
+        f"Gain{measure.in_unit}: by how much it is better, paired by seed; permutation p, "
+        "Holm-corrected over the strategies whose setting tuning changed."
     )
     return Table("What tuning changed", headers, rows, frozenset(), caption)
 
@@ -122,19 +134,21 @@ def gains_sentence(found: Sequence[Gain], default_lr: float) -> str:
     changed = [gain for gain in found if gain.test]
     if not changed:
         return f"Tuning changed nothing: the default lr={default_lr:g} was best for every strategy."
+    measure = found[0].measure
     gained = [g for g in changed if g.test and g.test.above]
     cost = [g for g in changed if g.test and g.test.below]
     unsure = [g.strategy for g in changed if g not in gained and g not in cost]
     parts = []
     for verb, group in (("gained", gained), ("cost", cost)):
         if group:
-            each = [f"{gain.strategy} {points(abs(gain.tuned - gain.untuned))}" for gain in group]
-            parts.append(f"{verb} {claim.listed(each)}")
-    told = f"tuning {', and '.join(parts)} points of test accuracy" if parts else ""
+            each = [f"{gain.strategy} {measure.number(abs(gain.gained))}" for gain in group]
+            parts.append(f"{verb} {listed(each)}")
+    of = f"{measure.unit} of test" if measure.unit else "of test"
+    told = f"tuning {', and '.join(parts)} {of} {measure.label}" if parts else ""
     if unsure:
-        nothing = f"what it brought {claim.listed(unsure)} cannot be told from seed noise"
+        nothing = f"what it brought {listed(unsure)} cannot be told from seed noise"
         told = f"{told}; {nothing}" if told else nothing.replace("it", "tuning", 1)
-    order = _order(found, "untuned"), _order(found, "tuned")
+    order = _leaders(found, "untuned"), _leaders(found, "tuned")
     leader = (
         f"{order[0]} leads with and without it"
         if order[0] == order[1]
@@ -143,7 +157,8 @@ def gains_sentence(found: Sequence[Gain], default_lr: float) -> str:
     return f"Against lr={default_lr:g} for all, {told}. By mean, {leader}."
 
 
-def _order(found: Sequence[Gain], key: str) -> str:
-    values = {gain.strategy: getattr(gain, key) for gain in found}
-    best = max(values.values(), default=math.nan)
-    return claim.listed(sorted(name for name, value in values.items() if value == best))
+def _leaders(found: Sequence[Gain], key: str) -> str:
+    """The strategies with the best mean."""
+    values = {gain.strategy: gain.measure.sign * getattr(gain, key) for gain in found}
+    best = max((v for v in values.values() if not math.isnan(v)), default=math.nan)
+    return listed(sorted(name for name, value in values.items() if value == best))

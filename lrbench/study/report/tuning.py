@@ -34,19 +34,21 @@ def shortfall(trials: Sequence[Trial], low: float, high: float) -> float:
     """Sensitivity to the peak lr: the mean shortfall from the best over a range of log lr.
 
     The area between the strategy's best score in the range and its score as a function of log lr
-    (straight lines between the trials), divided by the range's width: so many points of validation
-    accuracy are lost on average by whoever picks a peak lr there blindly, log-uniformly. A diverged
+    (straight lines between the trials), divided by the range's width: so much of the validation
+    measure is lost on average by whoever picks a peak lr there blindly, log-uniformly. A diverged
     run counts as guessing, so that an lr that ruins training weighs as much as it costs. NaN
-    without two trials and a range.
+    without two trials and a range, and where one diverged and guessing has no number.
     """
     own = lr_trials(trials)
     if len(own) < 2 or not low < high:
         return math.nan
     x = np.log([trial.setting.lr for trial in own])
-    y = np.array([trial.score for trial in own])
+    y = np.array([trial.goodness for trial in own])
     ends = np.log([low, high])
     inside = (x > ends[0]) & (x < ends[1])
     at = np.concatenate([ends[:1], x[inside], ends[1:]])
+    if not np.isfinite(y[(x >= ends[0]) & (x <= ends[1])]).all():
+        return math.nan
     scores = np.interp(at, x, y)
     return float(scores.max() - trapezoid(scores, at) / (ends[1] - ends[0]))
 
@@ -55,26 +57,27 @@ def shortfall_noise(tuned: Analysis, num_seeds: int) -> float:
     """By how much two shortfalls may differ through seeds alone: two standard errors.
 
     A shortfall is as uncertain as the best trial that it is measured from: its standard error is
-    about the standard deviation of a run's final validation accuracy over seeds (that of the runs
+    about the standard deviation of a run's final validation measure over seeds (that of the runs
     on the final seeds, pooled over strategies) by the root of the `num_seeds` of a trial. NaN
     where no strategy completed two runs.
     """
     completed = tuned.chosen[tuned.chosen["status"] == "completed"]
-    variances = completed.groupby("strategy")["val_accuracy"].var(ddof=1)
+    variances = completed.groupby("strategy")["val_score"].var(ddof=1)
     return float(2 * math.sqrt(2 * variances.mean() / num_seeds))
 
 
-def expected_best(scores: Sequence[float]) -> Array:
-    """Expected best score of 1, 2, … N trials drawn from the N `scores`, with replacement.
+def expected_best(trials: Sequence[Trial]) -> Array:
+    """Expected best score of 1, 2, … N trials drawn from the N `trials`, with replacement.
 
     Dodge et al. 2019, equation 7: with v_1 ≤ … ≤ v_N the best of k is v_i with probability
     (i/N)^k − ((i−1)/N)^k.
     """
-    values = np.sort(np.asarray(scores, dtype=float))
+    sign = trials[0].measure.sign
+    values = np.sort([trial.goodness for trial in trials])
     below = np.arange(len(values) + 1) / len(values)
     draws = np.arange(1, len(values) + 1)[:, None]
     weights = np.diff(below[None, :] ** draws, axis=1)  # (k, i)
-    expected: Array = weights @ values
+    expected: Array = sign * (weights @ values)
     return expected
 
 
@@ -89,8 +92,8 @@ def trials_table(stages: Sequence[Stage]) -> pd.DataFrame:
             "lr": trial.setting.lr,
             "knobs": " ".join(f"{k}={v}" for k, v in trial.setting.knobs.items()),
             "num_seeds": len(trial.points),
-            "val_accuracy": trial.score,
-            "val_loss": trial.loss,
+            f"val_{trial.measure.name}": trial.score,
+            **({} if trial.measure.name == "loss" else {"val_loss": trial.loss}),
             "num_diverged": trial.num_diverged,
             "pruned": trial.pruned,
             "chosen": trial.setting == stage.chosen[name],
