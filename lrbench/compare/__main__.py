@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m lrbench.compare",
         description="Compare learning-rate schedules: read run folders, write report.html, "
         "report.md, runs.csv, summary.csv, pairs.csv, summary.tex and plots/. Options may also be "
-        "written as margin=1%%.",
+        "written as margin=1%.",
         argument_default=argparse.SUPPRESS,
     )
     found.add_argument("dirs", nargs="+", type=Path, metavar="DIR", help="folder of runs or sweeps")

@@ -210,11 +210,11 @@ def _targets(
         kind, value = parse_target(target)
         if kind == "value":
             found[target.strip()] = value
-        elif measure.better(best, start) and math.isfinite(best):
+        elif math.isfinite(start) and math.isfinite(best) and measure.better(best, start):
             found[target.strip()] = start + value * (best - start)
         else:
             ways.append(target.strip())
-    if not ways or math.isnan(start) or math.isnan(best):
+    if not ways or not math.isfinite(start) or math.isnan(best):
         return found, []
     return found, [
         f"No strategy's median validation {measure.label} ({measure.value(best)} at best) is "

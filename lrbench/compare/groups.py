@@ -153,7 +153,7 @@ def _settings(
     for run in runs:
         settings = {k: v for k, v in run.config.items() if not _is_named(k, free)}
         if not _is_named(VERSION, ignore):
-            settings[VERSION] = run.result.environment.get("lrbench") or "unknown"
+            settings[VERSION] = plain_text(run.result.environment.get("lrbench") or "unknown", 80)
         settings["measure"] = _measured(run, metric)
         settings["config"] = "recorded" if run.config else NOT_RECORDED
         found.append(settings)
@@ -168,7 +168,7 @@ def _settings(
                 alike[cause].add(value)
         if any(len(known) > 1 for known in alike.values()):
             for settings, value in zip(found, values, strict=True):
-                settings[fact] = UNSET if value is None else str(value)
+                settings[fact] = UNSET if value is None else plain_text(value, 80)
     return found
 
 

@@ -157,7 +157,8 @@ def parse_result(content: object) -> RunResult:
         value = content.get(key)
         if value is None:
             continue
-        if type(value) not in kinds or (kinds is _NUMBERS and not math.isfinite(value)):
+        number = type(value) in _NUMBERS
+        if type(value) not in kinds or (number and not abs(value) < 2**63):
             raise ValueError(f"{key}={value} has the wrong type")
         optional[key] = value
     values = _values(content)

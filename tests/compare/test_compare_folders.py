@@ -457,3 +457,18 @@ def test_strangers_text_is_cleaned_at_the_door(tmp_path: Path) -> None:
     write_run(tmp_path / "a\x1b]0;x\n", scheduler="co\x1b[31msine\nx")
     (run,) = read([tmp_path]).runs
     assert (run.name, run.strategy) == ("a�]0;x ", "co�[31msine x")
+
+
+def test_wrong_types_that_no_rule_forbids_stop_nothing(tmp_path: Path) -> None:
+    odd: dict[str, Any] = {
+        "environment": {"lrbench": ["0.1.0"], "device": {"a": 1}, "precision": None},
+        "data": {"digest": ["x"], "test": "many", "steps_per_epoch": [1]},
+        "files": {"history.csv": 3, "../x": {"crc32": 1}, "events.\0": {"crc32": []}},
+    }
+    for seed in (0, 1):
+        write_run(tmp_path / str(seed), seed=seed, result=odd)
+    edit_json(write_run(tmp_path / "huge", seed=2) / "result.json", best_val_step=10**400)
+    found = read([tmp_path])
+    assert [run.name for run in found.runs] == ["0", "1"]
+    (group,), _ = groups_of(tmp_path)
+    assert len(group.members) == 2
