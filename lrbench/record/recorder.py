@@ -20,13 +20,13 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 
 from lrbench.files.checksum import file_crc
 from lrbench.files.result import HISTORY_COLUMNS, history_columns
+from lrbench.files.run_folder import EVENTS, HISTORY
 from lrbench.record import tfrecord
 from lrbench.record.display import Display
 from lrbench.task import Measure
 
 FLUSH_SECONDS = 1.0  # how long a number is held back at most from whoever watches the files
-HISTORY = "history.csv"
-EVENTS = re.compile(r"events\.out\.tfevents\.(\d{1,15})\.[\w.-]+\.\d+\.lrbench")
+_OWN_EVENTS = re.compile(re.escape(EVENTS) + r"(\d{1,15})\.[\w-]*\.\d+\.lrbench")
 
 KEYS = ("bytes", "crc32")  # of a file: its size and their checksum
 Position = Mapping[str, Mapping[str, int]]  # `KEYS` of each file by its name
@@ -77,7 +77,7 @@ class Recorder:
         last = max((int(name.split(".")[3]) for name in former), default=0)
         stamp = max(int(time.time()), last + 1)
         host = re.sub(r"[^\w-]", "_", socket.gethostname())
-        name = f"events.out.tfevents.{stamp}.{host}.{os.getpid()}.lrbench"
+        name = f"{EVENTS}{stamp}.{host}.{os.getpid()}.lrbench"
         self._events_file = _Summed(folder / name)
         self._write_event(Event(file_version="brain.Event:2"))
         self._write_event(Event(step=next_step, session_log=SessionLog(status=SessionLog.START)))
@@ -234,7 +234,7 @@ def _cut_back(folder: Path, position: Position) -> dict[str, tuple[int, int]]:
     kept: dict[str, tuple[int, int]] = {}
     for name, entry in position.items():
         size, crc = (entry.get(key) if isinstance(entry, dict) else None for key in KEYS)
-        known = name == HISTORY or EVENTS.fullmatch(str(name))
+        known = name == HISTORY or _OWN_EVENTS.fullmatch(str(name))
         if not known or type(size) is not int or type(crc) is not int:
             raise ValueError(f"the checkpoint in {folder} names {name!r}, which is no run's record")
         path = folder / name
@@ -252,7 +252,7 @@ def _cut_back(folder: Path, position: Position) -> dict[str, tuple[int, int]]:
                 f"made with; {remedy}"
             )
         kept[name] = size, crc
-    others = [p for p in folder.iterdir() if p.name == HISTORY or EVENTS.fullmatch(p.name)]
+    others = [p for p in folder.iterdir() if p.name == HISTORY or _OWN_EVENTS.fullmatch(p.name)]
     for path in others:
         _require_plain(path)
     for path in others:

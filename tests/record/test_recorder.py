@@ -154,10 +154,11 @@ def test_starting_anew_removes_no_file_of_anybody_else(tmp_path: Path) -> None:
     assert link.read_text() == "precious"
 
 
+@pytest.mark.parametrize("host", ["rack/7\nüx", "", "node.domain"])
 def test_any_name_of_a_host_names_an_event_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: "rack/7\nüx")
+    monkeypatch.setattr("socket.gethostname", lambda: host)
     with new_recorder(tmp_path) as recorder:
         record(recorder, 1)
         position = recorder.position()
