@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return f"{failed} of the study's runs failed" if failed else None
 
     def interrupted() -> None:
-        say("interrupted: the same command goes on with what is missing", "bold yellow")
+        say("interrupted: the same command continues with what is missing", "bold yellow")
 
     unwind_on_sigterm()
     shell.run("lrbench.study", work, argv, help=lambda: HELP, interrupted=interrupted)

@@ -24,7 +24,7 @@ alike, compare them on fresh seeds, measure what is commonly claimed, recommend.
 
 Any override of python -m lrbench works and counts for every run, so the model, the dataset, the
 optimizer and the budget (trainer.length) are yours; optimizer.lr is the shared default, around
-which every strategy is tuned. Runs go to any Hydra launcher. The same command goes on where it
+which every strategy is tuned. Runs go to any Hydra launcher. The same command continues where it
 was stopped, and trains only what is missing; so does one with other study.* keys.
 
 Keys of the study itself:
@@ -32,7 +32,7 @@ Keys of the study itself:
   study.KEY=VALUE       a key in it: strategies, num_trials, lrs, max_extensions, knob_trials,
                         knobs, tuning_seeds, final_seeds, untuned, budgets, margin, guide
   tuner=grid|optuna     how peak lrs are found: a grid, which grows where the best is at its edge,
-                        or as many trials of Optuna's (for larger spaces), hopeless ones cut short
+                        or as many trials of Optuna's (for larger spaces), hopeless ones stopped
   dry_run=true          print the plan (runs, updates, time) and train nothing but a short probe
 
 Options: --config-dir DIR (also choose from your own config files), --help; trust=MODULE or
@@ -44,8 +44,8 @@ TUNERS = ("grid", "optuna")
 REFUSED = {  # and why
     "scheduler": "a study has several: study.strategies=[cosine,onecycle]",
     "seed": "a study has several: study.tuning_seeds=[1000,1001] and study.final_seeds=[0,1,2]",
-    "resume": "the same command goes on with a study that was stopped",
-    "resume_policy": "the same command goes on with a study that was stopped",
+    "resume": "the same command continues a study that was stopped",
+    "resume_policy": "the same command continues a study that was stopped",
     "rerun": "a diverged run is a result; delete its folder to train it again",
     "hydra.sweep.subdir": "a study names its run folders itself; hydra.sweep.dir is free",
 }

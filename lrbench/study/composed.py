@@ -146,7 +146,7 @@ def _search_path(for_hydra: Sequence[str]) -> list[str]:
 
 
 def _folder(arguments: Arguments, overrides: Sequence[str], choices: Mapping[str, str]) -> str:
-    """Named after the runs' config: a study with more seeds goes on with what is there."""
+    """Named after the runs' config: a study with more seeds reuses what is there."""
     experiment = choices.get("experiment", "None")
     named = [experiment] if experiment != "None" else [choices["dataset"], choices["model"]]
     shaping = [*overrides, f"study={arguments.study}", f"tuner={arguments.tuner}"]

@@ -122,7 +122,7 @@ class Launcher:
         except Exception as error:
             what = " ".join(str(error).split())[:300]
             raise StudyError(
-                f"the launcher stopped ({type(error).__name__}: {what}); the same command goes on"
+                f"the launcher stopped ({type(error).__name__}: {what}); the same command continues"
             ) from error
         finally:
             watched.finish()

@@ -160,7 +160,7 @@ def describe(
             f"by {counted(more, 'run')} each time"
         )
     if config.tuner == "optuna":
-        yield "fewer runs where hopeless trials are given up"
+        yield "fewer runs where hopeless trials are stopped"
     whole = config.length
     yield (
         f"a run of {whole}: {_span(pace.run(whole))}, for {pace.steps(whole):,} updates of "

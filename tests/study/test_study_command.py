@@ -111,7 +111,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lrbench.study.launcher.job", interrupted)
         said = started(TINY, folder, code=130)
-    assert "interrupted: the same command goes on with what is missing" in said
+    assert "interrupted: the same command continues with what is missing" in said
     before = results(folder / "study")
     assert len(before) == 3
     said = started(TINY, folder)
@@ -283,7 +283,7 @@ def test_the_folder_is_named_after_what_shapes_the_runs() -> None:
     [
         (["scheduler=cosine"], "scheduler=cosine: a study has several: study.strategies="),
         (["seed=3"], "seed=3: a study has several: study.tuning_seeds="),
-        (["resume=x"], "resume=x: the same command goes on with a study that was stopped"),
+        (["resume=x"], "resume=x: the same command continues a study that was stopped"),
         (["model=mlp,lenet"], "model=mlp,lenet: a study takes one value"),
         (["tuner=gird"], "tuner=gird is not one of grid, optuna; did you mean grid?"),
         (["tunr=grid"], "tunr=grid: no such key; did you mean tuner?"),
