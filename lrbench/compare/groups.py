@@ -341,6 +341,8 @@ def _unknown(members: Sequence[Member]) -> Iterable[str]:
             yield f"No {what}: {consequence}."
         elif lacking:
             yield f"{len(lacking)} of {counted(len(runs), 'run')} without {what}: {consequence}."
+    if len({r.config.get("trainer.batch_size") for r in runs if r.config}) > 1:
+        yield "Batch sizes differ: equal seeds may mean equal initial weights, not equal batches."
     unpaired = [r for r in runs if r.result.paired is not True]
     if unpaired:
         known = {r.result.paired for r in unpaired} == {False}

@@ -16,6 +16,7 @@ from lrbench.compare.analysis import Analysis, analyse
 from lrbench.compare.find import CompareError, find
 from lrbench.compare.groups import split
 from lrbench.compare.read import read
+from lrbench.compare.report import Section
 from lrbench.compare.settings import Margin, Settings
 from lrbench.compare.verdict import verdict
 from lrbench.task import Measure
@@ -155,13 +156,12 @@ def test_targets_hold_for_either_direction(tmp_path: Path) -> None:
 
 def test_where_the_best_is_no_better_than_guessing_there_is_no_way_to_go(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"cosine": [0.9, 0.8], "onecycle": [0.7, 0.6]})
-    found = compare(tmp_path, chance=0.95, targets=("50%", "0.5"))
-    (section,) = found.report.sections
-    assert section.analysis.targets == {"0.5": 0.5}
+    analysis = analysed(tmp_path, chance=0.95, targets=("50%", "0.5"))
+    assert analysis.targets == {"0.5": 0.5}
     assert (
         "No strategy's median validation accuracy (85.00 % at best) is better than guessing "
         "(95.00 %), so there is no way to go: no 50%."
-    ) in section.verdict.remarks
+    ) in verdict(analysis).remarks
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,8 @@ def test_a_margin_has_one_meaning(
 def test_a_margin_finer_than_the_data_is_told(tmp_path: Path) -> None:
     data = {"digest": "d", "test": 359}
     write_sweep(tmp_path, {"cosine": [0.9, 0.8], "rex": [0.8, 0.7]}, result={"data": data})
-    found = compare(tmp_path)
-    (section,) = found.report.sections
+    analysis = analysed(tmp_path)
+    section = Section(analysis=analysis, verdict=verdict(analysis), pictures=())
     assert " · 359 test images · " in section.facts
     assert (
         "The margin, 0.2 points, is finer than the data can show: one of 359 test images is 0.28 "
@@ -221,6 +221,7 @@ def test_strategies_that_differ_in_batch_size(tmp_path: Path) -> None:
     names = [s.strategy for s in section.analysis.standings]
     assert len({s for s in names if "batch_size=" in s}) == 4
     assert "32 or 128 images per update" in section.facts
+    assert any(remark.startswith("Batch sizes differ") for remark in section.verdict.remarks)
     assert "epochs to 90%" in section.tables[0].headers
     phases = next(table for table in section.tables if table.title == "Three phases")
     assert all("–" not in row for row in phases.rows)
