@@ -85,10 +85,10 @@ def test_the_examples_of_ones_own_train(tmp_path: Path) -> None:
             (tmp_path / named[1]).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / named[1]).write_text(block)
             written += 1
-    assert written == 6
+    assert written == 7
     commands = re.findall(r"^python -m lrbench --config-dir .*$", TEXT, re.MULTILINE)
     length = "trainer.length='2 epochs'"
-    schedule, model_and_dataset = (run(f"{command} {length}", tmp_path) for command in commands)
+    schedule, model_and_dataset, rows = (run(f"{c} {length}", tmp_path) for c in commands)
     assert "square root 40" in schedule
     # of sizes that nobody has told
     overrides = ["--config-dir", "my_conf", "dataset=stripes", "trust=my_datasets"]
@@ -104,6 +104,7 @@ def test_the_examples_of_ones_own_train(tmp_path: Path) -> None:
     assert "steps_per_epoch=" in preview.stderr
     assert "Traceback" not in preview.stderr
     assert "720 training, 80 validation, 200 test" in model_and_dataset
+    assert "test rmse " in rows
 
 
 def test_the_examples_of_schedules_in_a_loop_of_ones_own_run() -> None:
