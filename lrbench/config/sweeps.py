@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -116,13 +117,13 @@ def _safe(name: str, keep: str = "") -> str:
 
 
 def refuse_collision(cfg: DictConfig, words: Sequence[str], jobs: dict[str, Any]) -> None:
-    """Refuse a second job with other settings in one folder.
+    """Refuse a job whose folder is another job's of other settings, or is a file.
 
     Args:
         jobs: the folders so far, and what is trained in each; this job is added.
 
     Raises:
-        ConfigError: there was one.
+        ConfigError: it is.
     """
     content = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(content, dict)
@@ -130,6 +131,12 @@ def refuse_collision(cfg: DictConfig, words: Sequence[str], jobs: dict[str, Any]
     if "${hydra" in str(place):  # known only when the job begins
         return
     folder = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
+    path = Path(str(OmegaConf.select(cfg, "hydra.sweep.dir")), folder)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(
+            f"{path} is a file, where the folder of a run of this sweep would be: move it away, or "
+            "choose another folder with hydra.sweep.dir=..."
+        )
     own = {key: content.get(key) for key in (*PARTS, "seed")}
     if jobs.setdefault(folder, own) != own:
         raise ConfigError(

@@ -113,6 +113,13 @@ def test_two_jobs_for_one_folder_are_refused(folder_of: Any) -> None:
     assert folder_of("seed=0,0", "optimizer.lr=0.1,1e-1") == ["cosine/lr=0.1,seed=0"] * 4
 
 
+def test_a_file_where_a_jobs_folder_would_be_is_refused(folder_of: Any, tmp_path: Path) -> None:
+    (tmp_path / "cosine").mkdir()
+    (tmp_path / "cosine" / "seed=1").touch()
+    with pytest.raises(ConfigError, match=r"cosine/seed=1 is a file, .* move it away"):
+        folder_of("seed=0,1", f"hydra.sweep.dir='{tmp_path}'")
+
+
 @pytest.mark.parametrize("words", [["seed=range(3,0)"], ["experiment=four_way", "seed=range(0)"]])
 def test_an_empty_list_is_refused(folder_of: Any, words: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"seed=range\(.*lists no value"):
