@@ -33,7 +33,7 @@ def test_cifar10_jpeg_through_an_image_folder(cifar10_jpeg: Path, tmp_path: Path
         "trainer.batch_size=32",
         cwd=tmp_path,
     )
-    assert "540 training, 60 validation, 600 test images of 3×32×32, 10 classes" in out
+    assert "540 training, 60 validation, 600 test images of 3×32×32, 10 outputs" in out
     assert result["steps"] == 8 * (540 // 32)
     assert result["test_accuracy"] > 0.2  # chance is 0.1; 540 images teach no more than a little
     first, last = (float(rows[i]["train_loss"]) for i in (0, -1))
