@@ -54,8 +54,8 @@ def _first_line(error: BaseException) -> str:
         return f"{error.override} cannot be understood: if the value is a text, write {quoted}"
     if isinstance(error, BrokenExecutor):  # joblib's, whose message is a paragraph
         return (
-            "a process that trained was killed from outside, perhaps because memory ran out: the "
-            "same command goes on with what is missing"
+            "a process that trained was killed from outside, perhaps because memory ran out: run "
+            "the same command again to train what is missing"
         )
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

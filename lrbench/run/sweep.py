@@ -157,7 +157,7 @@ def conclude(compare: Callable[[Path], None]) -> int:
 def abandon() -> None:
     """Stop watching a sweep that was interrupted."""
     if _end() is not None:
-        say("interrupted: the same command goes on with what is missing", "bold yellow")
+        say("interrupted: run the same command again to train what is missing", "bold yellow")
 
 
 def _end() -> Sweep | None:

@@ -161,7 +161,7 @@ def test_a_sweep_that_is_cut_and_repeated_equals_one_that_was_not(tmp_path: Path
             break
     said, _ = process.communicate()
     assert process.returncode == 130
-    assert "interrupted: the same command goes on with what is missing" in said
+    assert "interrupted: run the same command again to train what is missing" in said
     assert names(tmp_path / "sweep") == ["cosine/seed=0"]
     done, cut = (tmp_path / "sweep" / "cosine" / f"seed={seed}" for seed in (0, 1))
     modified = (done / "result.json").stat().st_mtime_ns
