@@ -52,6 +52,15 @@ MOST_BYTES = 2**20  # of a config file
 class Repository(ConfigRepository):
     """Hydra's access to config files; those of folders that are not lrbench's are checked."""
 
+    def __deepcopy__(self, memo: Any) -> Repository:
+        """A repository of its own with the same sources, which hold no state.
+
+        Hydra copies one for each question, with everything it holds: 48 times for ``--help``.
+        """
+        other = object.__new__(Repository)
+        other.sources = list(self.sources)
+        return other
+
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Read a config file.
 
