@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, variance
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from lrbench.cli.wording import counted, listed
-from lrbench.compare.read import FinishedRun
 from lrbench.compare.settings import Margin
 from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.config import duration
 from lrbench.study import settings
 from lrbench.study.guide import claim
-from lrbench.study.guide.claim import Evidence, Unmeasured, by_seed, override, paired
+from lrbench.study.guide.claim import Evidence, Unmeasured, by_seed, override
 from lrbench.study.guide.larger import next_larger
 from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs, score
@@ -125,25 +124,16 @@ def evidence(outcome: StudyOutcome, runs: Runs, margin: Margin) -> Evidence:  # 
             "study.strategies with cosine among them",
             "Not measured: no strategy of the study is without a warmup of its own.",
         )
-    norms = {cell: _norms(cell, found, runs) for cell in found}
-    order = _by_size(found, runs)
-    effects = {
-        model: _mean_by_seed(
-            [
-                {s: without[s] - warm[s] for s in without.keys() & warm.keys()}
-                for cell, (without, warm) in norms.items()
-                if cell.model == model
-            ]
-        )
-        for model in order
-    }
-    seeds = sorted(set.intersection(*(set(effect) for effect in effects.values())))
-    if not seeds:
+    frame = _frame(found, runs, outcome.measure)
+    effects = _effects(frame, {cell.factor: None for cell in found})
+    order = list(dict.fromkeys(frame.sort_values("size", kind="stable")["model"]))
+    seen = set(order) == {cell.model for cell in found}
+    table = effects.reindex(columns=order).dropna().T.to_numpy()  # (models, seeds)
+    if not seen or not table.size:
         raise Unmeasured(
             "runs with trainer.record_grad_norm=true",
             "Not measured: no pair of runs has a gradient norm on every network.",
         )
-    table = np.array([[effects[m][s] for s in seeds] for m in order])  # (models, seeds)
     wanted = {"steadies": table.mean(axis=0)}
     if len(order) > 1:
         wanted["larger"] = np.polyfit(range(len(order)), table, 1)[0]
@@ -152,73 +142,66 @@ def evidence(outcome: StudyOutcome, runs: Runs, margin: Margin) -> Evidence:  # 
     return Evidence(
         tests=tests,
         sentences=(
-            _steadies(outcome, runs, found, tests["steadies"]),
+            _steadies(outcome, runs, frame, tests["steadies"]),
             _larger(ratios, tests.get("larger")),
         ),
-        table=_table(outcome.measure, found, runs),
+        table=_table(outcome.measure, frame),
         seeds_key=SEEDS,
         effect=f"a ratio of {NEGLIGIBLE:g}",
         lacks="" if "larger" in tests else "study.guide.models=[a smaller one,a larger one]",
     )
 
 
-def _norms(
-    cell: Cell, found: Sequence[Cell], runs: Runs
-) -> tuple[dict[int, float], dict[int, float]]:
-    """log10 of the largest gradient norm by seed, without and with warmup.
+def _frame(found: Sequence[Cell], runs: Runs, measure: Measure) -> pd.DataFrame:
+    """One row per finished run, in the order of the cells; without warmup first."""
+    rows = [
+        {
+            "cell": f"{cell.model}, lr {cell.lr:g}",
+            "model": cell.model,
+            "factor": cell.factor,
+            "side": side,
+            "seed": seed,
+            "diverged": not run.completed,
+            "score": score(run, "test", measure),
+            "norm": run.result.more.get("largest_grad_norm"),
+            "step": run.result.more.get("largest_grad_norm_step"),
+            "size": run.result.more.get("num_parameters") or 0,
+        }
+        for cell in found
+        for side, points in (("without", cell.without), ("with", cell.warm))
+        for seed, run in by_seed(points, runs).items()
+    ]
+    columns = ["cell", "model", "factor", "side", "seed", "diverged", "score", "norm", "step"]
+    frame = pd.DataFrame(rows, columns=[*columns, "size"])
+    numbers = frame[["score", "norm", "step"]].astype(float)
+    return frame.assign(**numbers.where(np.isfinite(numbers)))
 
-    A run that diverged counts as the largest norm seen on its network, if not as its own.
+
+def _effects(frame: pd.DataFrame, factors: Mapping[float, None]) -> pd.DataFrame:
+    """log10 of the ratio of largest gradient norms, a row per seed and a column per network.
+
+    Means over the peak lrs, of the seeds that all of them have. A run that diverged counts as the
+    largest norm seen on its network.
     """
-    same = [side for c in found if c.model == cell.model for side in (c.without, c.warm)]
-    norms = [_norm(run) for side in same for run in by_seed(side, runs).values()]
-    worst = max((norm for norm in norms if norm is not None), default=None)
-
-    def logarithms(side: Sequence[Point]) -> dict[int, float]:
-        known = {}
-        for seed, run in by_seed(side, runs).items():
-            own = _norm(run)
-            if not run.completed and worst is not None:
-                own = worst if own is None else max(own, worst)
-            if own:
-                known[seed] = math.log10(own)
-        return known
-
-    return logarithms(cell.without), logarithms(cell.warm)
+    worst = frame.groupby("model")["norm"].transform("max")
+    norms = frame["norm"].where(~frame["diverged"].astype(bool), worst)
+    known = frame.assign(log=np.log10(norms.where(norms > 0))).dropna(subset="log")
+    sides = known.pivot(index=["model", "seed", "factor"], columns="side", values="log")
+    sides = sides.reindex(columns=["without", "with"])
+    by_factor = (sides["without"] - sides["with"]).unstack("factor").reindex(columns=list(factors))
+    return by_factor.dropna().mean(axis=1).unstack("model")
 
 
-def _norm(run: FinishedRun) -> float | None:
-    return run.result.more.get("largest_grad_norm")
-
-
-def _mean_by_seed(effects: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """The mean over cells, of the seeds that all cells have."""
-    seeds = set.intersection(*(set(effect) for effect in effects))
-    return {seed: float(np.mean([effect[seed] for effect in effects])) for seed in sorted(seeds)}
-
-
-def _by_size(found: Sequence[Cell], runs: Runs) -> list[str]:
-    """The networks, fewest weights first; in the order of the config where that is not known."""
-    sizes: dict[str, int] = {}
-    for cell in found:
-        some = next(iter(by_seed(cell.without, runs).values()), None)
-        known = some.result.more.get("num_parameters") if some else None
-        sizes.setdefault(cell.model, known or 0)
-    return sorted(sizes, key=lambda model: sizes[model])
-
-
-def _steadies(outcome: StudyOutcome, runs: Runs, found: Sequence[Cell], test: MeanTest) -> str:
+def _steadies(outcome: StudyOutcome, runs: Runs, frame: pd.DataFrame, test: MeanTest) -> str:
     guide, measure = outcome.guide, outcome.measure
     factors = listed([f"{factor:g}" for factor in guide.warmup_lr_factors])
     counts, means = [], []
     for side in ("with", "without"):
-        of_cells = [_side(cell, side, runs) for cell in found]
-        diverged = sum(not run.completed for own in of_cells for run in own)
-        counts.append(f"{diverged} of {sum(map(len, of_cells))} runs {side} it diverged")
-        scores = [own for side_runs in of_cells if (own := _scores(side_runs, measure))]
-        mean = fmean(fmean(own.values()) for own in scores) if scores else math.nan
-        spread = math.sqrt(fmean(map(_variance, scores))) if scores else math.nan
-        told = f"(sd over seeds {measure.number(spread)})"
-        means.append(f"{measure.value(mean)} {side} it {told}")
+        own = frame[frame["side"] == side]
+        counts.append(f"{own['diverged'].sum()} of {len(own)} runs {side} it diverged")
+        scores = own.groupby("cell")["score"]
+        spread = measure.number(math.sqrt(scores.var(ddof=1).mean()))
+        means.append(f"{measure.value(scores.mean().mean())} {side} it (sd over seeds {spread})")
     return (
         f"Tried on {vehicle(outcome, runs)}: a warmup of {guide.warmup} against none, at {factors} "
         f"times the tuned peak lr and {guide.warmup_budget} of the length. {listed(counts)}; "
@@ -245,45 +228,27 @@ def _ratio(test: MeanTest) -> str:
     )
 
 
-def _side(cell: Cell, side: str, runs: Runs) -> list[FinishedRun]:
-    return list(by_seed(cell.without if side == "without" else cell.warm, runs).values())
-
-
-def _scores(side: Sequence[FinishedRun], measure: Measure) -> dict[int, float]:
-    """The test's score by seed, of the runs that have one."""
-    scores = {run.seed: score(run, "test", measure) for run in side}
-    return {seed: value for seed, value in scores.items() if math.isfinite(value)}
-
-
-def _variance(scores: Mapping[int, float]) -> float:
-    return variance(scores.values()) if len(scores) > 1 else math.nan
-
-
-def _table(measure: Measure, found: Sequence[Cell], runs: Runs) -> Table:
+def _table(measure: Measure, frame: pd.DataFrame) -> Table:
     rows = []
-    for cell in found:
-        sides = [_side(cell, side, runs) for side in ("without", "with")]
-        scores = [_scores(side, measure) for side in sides]
-        gain = measure.sign * paired(scores[1], scores[0], measure)
-        rows.append(
-            (
-                f"{cell.model}, lr {cell.lr:g}",
-                str(len(gain)),
-                " / ".join(str(sum(not run.completed for run in side)) for side in sides),
-                " / ".join(_median(side, "largest_grad_norm") for side in sides),
-                " / ".join(_median(side, "largest_grad_norm_step") for side in sides),
-                " / ".join(measure.value(fmean(s.values())) if s else NOTHING for s in scores),
-                " / ".join(measure.number(math.sqrt(_variance(s))) for s in scores),
-                measure.number(float(gain.mean())) if len(gain) else NOTHING,
-            )
-        )
+    for name, cell in frame.groupby("cell", sort=False):
+        sides = [cell[cell["side"] == side].set_index("seed") for side in ("without", "with")]
+        gain = (measure.sign * (sides[1]["score"] - sides[0]["score"])).dropna()
+        told = (
+            (str(own["diverged"].sum()), _median(own["norm"]), _median(own["step"]),
+             measure.value(own["score"].mean()) if own["score"].notna().any() else NOTHING,
+             measure.number(own["score"].std(ddof=1)))
+            for own in sides
+        )  # fmt: skip
+        cells = (" / ".join(both) for both in zip(*told, strict=True))
+        gained = measure.number(float(gain.mean())) if len(gain) else NOTHING
+        rows.append((str(name), str(len(gain)), *cells, gained))
     headers = (
         "network, peak lr", "seeds", "diverged", "largest gradient norm", "at update",
         f"test {measure.label}", "sd over seeds", "gain by warmup",
     )  # fmt: skip
     caption = (
         "Without / with warmup. Largest L2 norm of a gradient before any clipping, and the update "
-        "at which it was: medians over the runs that have a finite one. MeanTest "
+        "at which it was: medians over the runs that have a finite one. Mean test "
         f"{measure.label}, its standard deviation over seeds and the gain{measure.in_unit}: "
         f"{measure.divergence}; in the ratio of norms it counts as the largest norm seen on its "
         "network."
@@ -291,6 +256,5 @@ def _table(measure: Measure, found: Sequence[Cell], runs: Runs) -> Table:
     return Table(f"{CLAIM}: runs", headers, tuple(rows), frozenset(), caption)
 
 
-def _median(side: Sequence[FinishedRun], key: str) -> str:
-    values = [value for run in side if (value := run.result.more.get(key)) is not None]
-    return f"{np.median(values):.3g}" if values else NOTHING
+def _median(values: pd.Series) -> str:
+    return f"{values.median():.3g}" if values.notna().any() else NOTHING
