@@ -12,6 +12,7 @@ from lrbench.dataset.digits import Digits
 from lrbench.dataset.imagefolder import ImageFolder
 from lrbench.dataset.kinds import Arrays, Augment, DatasetError, Images, Sizes
 from lrbench.dataset.published import PublishedDataset
+from lrbench.dataset.table import SklearnTable, Table, TableFile
 
 if TYPE_CHECKING:
     from lrbench.dataset.data import Batch, Data, EvalSplit, TrainSplit
@@ -30,6 +31,9 @@ __all__ = [
     "Images",
     "PublishedDataset",
     "Sizes",
+    "SklearnTable",
+    "Table",
+    "TableFile",
     "TrainSplit",
 ]
 

@@ -67,6 +67,7 @@ def assemble(
             num_values=num_values,
             unit="rows",
             bytes_per_token=arrays.bytes_per_token,
+            categories=arrays.categories,
         ),
         digest=content_digest([array for split in splits.values() for array in split]),
         placement=placement,

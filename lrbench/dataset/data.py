@@ -316,7 +316,10 @@ class Data:
         """What a model of `task` on these data must take and give."""
         declared = self.examples
         return Shapes(
-            inputs=declared.inputs, outputs=task.outputs, whole_inputs=declared.whole_inputs
+            inputs=declared.inputs,
+            outputs=task.outputs,
+            whole_inputs=declared.whole_inputs,
+            categories=declared.categories,
         )
 
 

@@ -105,6 +105,7 @@ class Arrays:
         num_values: targets that are whole numbers are from 0 to one less; None: one more than the
             largest there is.
         bytes_per_token: of text, on average; None where that is unknown.
+        categories: see `lrbench.task.Shapes`.
     """
 
     train: Split
@@ -113,3 +114,4 @@ class Arrays:
     test_fraction: float | None = None
     num_values: int | None = None
     bytes_per_token: float | None = None
+    categories: tuple[int, ...] = ()

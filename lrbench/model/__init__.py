@@ -182,6 +182,44 @@ class ViT(Model):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class FTTransformer(Model):
+    """FT-Transformer for tables (Gorishniy et al. 2021, arXiv:2106.11959): a token per column."""
+
+    dim: int  # numbers that describe a column
+    depth: int  # transformer blocks
+    heads: int  # attention heads; must divide dim
+    hidden: int  # units of each block's ReGLU
+    attention_dropout: float  # share of the attention weights
+    dropout: float  # share of the ReGLU's units
+
+    def __post_init__(self) -> None:
+        for key in ("dim", "depth", "heads", "hidden"):
+            require(getattr(self, key) >= 1, key, getattr(self, key), "must be at least 1")
+        require(self.dim % self.heads == 0, "heads", self.heads, f"must divide dim={self.dim}")
+        for key in ("attention_dropout", "dropout"):
+            share = getattr(self, key)
+            require(0 <= share < 1, key, share, "must be at least 0 and below 1")
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        from lrbench.model.ft_transformer import FTTransformerModule
+
+        rows = len(shapes.inputs) == 1 and not shapes.whole_inputs and len(shapes.outputs) == 1
+        rule = "are no rows of a table, which FTTransformer takes: choose another model"
+        require(rows, "the data set's inputs", shapes.inputs, rule)
+        return FTTransformerModule(
+            numbers=shapes.inputs[0] - sum(shapes.categories),
+            categories=shapes.categories,
+            dim=self.dim,
+            depth=self.depth,
+            heads=self.heads,
+            hidden=self.hidden,
+            attention_dropout=self.attention_dropout,
+            dropout=self.dropout,
+            outputs=shapes.outputs[0],
+        )
+
+
 def build_model(spec: Model | Call, shapes: Shapes, *, seed: int) -> nn.Module:
     """Build the network of `spec` on the CPU, its initial weights a function of `seed` alone.
 

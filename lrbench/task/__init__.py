@@ -14,6 +14,7 @@ from lrbench.task.base import Examples, Shapes, Sum, Task, TaskConfig
 from lrbench.task.measure import Measure
 
 __all__ = [
+    "ByTargets",
     "Classification",
     "Examples",
     "LanguageModelling",
@@ -48,10 +49,24 @@ class Classification(TaskConfig):
 class Regression(TaskConfig):
     """One or several real numbers for each example."""
 
+    standardise: bool  # outputs and loss are in standard deviations of the training targets
+
     def build(self, examples: Examples) -> Task:
         from lrbench.task.regression import RegressionTask
 
-        return RegressionTask(examples)
+        return RegressionTask(examples, standardise=self.standardise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByTargets(TaskConfig):
+    """Classification where the targets are whole numbers, regression where they are not."""
+
+    classification: Classification
+    regression: Regression
+
+    def build(self, examples: Examples) -> Task:
+        classes = examples.num_values is not None
+        return (self.classification if classes else self.regression).build(examples)
 
 
 @dataclass(frozen=True, kw_only=True)

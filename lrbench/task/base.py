@@ -28,6 +28,7 @@ class Examples:
         num_values: whole-number targets are from 0 to one less; None where they are no such.
         unit: what the examples are counted in: ``images``, ``rows``.
         bytes_per_token: of text, on average; None where that is unknown or makes no sense.
+        categories: see `Shapes`.
     """
 
     inputs: tuple[int, ...]
@@ -36,6 +37,7 @@ class Examples:
     unit: str
     whole_inputs: bool = False
     bytes_per_token: float | None = None
+    categories: tuple[int, ...] = ()
 
     def require_whole(self, task: str, dimensions: int, what: str) -> int:
         """`num_values`, of targets that have as many `dimensions`, the examples' included.
@@ -59,11 +61,14 @@ class Shapes:
         inputs: of one input, such as (C, H, W) of an image.
         outputs: of the output for one input, such as (classes,).
         whole_inputs: whether inputs are whole numbers (int64), such as tokens; else float32.
+        categories: of a table's rows, (width,), which end in a block for each categorical column:
+            how many categories it has. A block is 0 but for a 1 at the row's category, if known.
     """
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     whole_inputs: bool = False
+    categories: tuple[int, ...] = ()
 
     def of_images(self, model: str) -> tuple[int, int, int]:
         """Channels, side in pixels and number of outputs, where inputs are square images.

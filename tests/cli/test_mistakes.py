@@ -146,8 +146,9 @@ def said_to(row: str) -> str:
     """What the command says to a row of `KEYS`, without its seconds for the rest of the config."""
     choice, override = choice_and_override(row)
     cfg = copy.deepcopy(composed(choice))
-    if choice == "dataset=imagefolder":
-        cfg.dataset.root = "images"
+    for place in ("root", "path", "target"):
+        if OmegaConf.is_missing(cfg.dataset, place):
+            cfg.dataset[place] = "mine"
     key = override.key_or_group
     OmegaConf.update(cfg, key, override.value(), force_add=True)
     group = key.partition(".")[0]

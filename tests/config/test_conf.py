@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from lrbench.config import build
 from lrbench.dataset import Dataset
@@ -29,8 +30,9 @@ def choices(group: str) -> list[str]:
 def test_every_choice_builds(group: str, choice: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [f"{group}={choice}"])
-    if choice == "imagefolder":
-        cfg.dataset.root = "/some/folder"
+    for place in ("root", "path", "target"):
+        if OmegaConf.is_missing(cfg.dataset, place):
+            cfg.dataset[place] = "mine"
     built = build(cfg[group], group)
     if group in KINDS:
         assert isinstance(built, KINDS[group])

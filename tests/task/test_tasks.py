@@ -7,10 +7,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from sklearn import metrics
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from lrbench.config import load
@@ -30,10 +32,11 @@ def classes(number: int, *shape: int) -> Tensor:
 
 
 def task(name: str, targets: Tensor, num_values: int | None = None, **more: Any) -> Task:
+    changes: dict[str, Any] = {"standardise": False} if name == "regression" else {}
     examples = Examples(
         inputs=(4,), targets=targets.numpy(), num_values=num_values, unit="rows", **more
     )
-    built: Task = load("task", name).build(examples)
+    built: Task = load("task", name, **changes).build(examples)
     assert any(measure.name == "loss" for measure in built.measures)
     return built
 
@@ -158,6 +161,26 @@ def test_smoothing_is_of_the_training_loss_alone() -> None:
     torch.testing.assert_close(smooth.loss(outputs, targets), expected)
     plain = task("classification", targets, 5)
     assert scores(smooth, outputs, targets, 10) == scores(plain, outputs, targets, 10)
+
+
+def test_standardised_outputs_are_measured_in_the_targets_units() -> None:
+    """Oracle: scikit-learn's scaler, on each number of an example."""
+    targets = 50 + 7 * random(N, 3) * torch.tensor([1.0, 20, 0.1])
+    outputs = random(N, 3)
+    examples = Examples(inputs=(4,), targets=targets.numpy(), num_values=None, unit="rows")
+    built: Task = load("task", "regression", standardise=True).build(examples)
+    scaler = StandardScaler().fit(targets.double())
+    said = torch.from_numpy(scaler.inverse_transform(outputs.double()))
+    wanted = torch.from_numpy(scaler.transform(targets.double()))
+    loss = F.mse_loss(outputs.double(), wanted).item()
+    expected = oracle_regression(said, targets) | {"loss": loss}
+    assert scores(built, outputs, targets, 10) == pytest.approx(expected, rel=1e-5)
+    mean = scores(built, torch.zeros(N, 3), targets, N)
+    assert mean == pytest.approx(guesses(built), rel=1e-5, abs=1e-6)
+    with pytest.raises(ValueError, match=r"task\.standardise=True: the training targets do not"):
+        load("task", "regression").build(
+            Examples(inputs=(4,), targets=np.ones(4, "f4"), num_values=None, unit="rows")
+        )
 
 
 def test_r2_of_equal_targets_has_no_value() -> None:
