@@ -47,6 +47,8 @@ FREE: Mapping[str, Any] = {
     "sweeper": {"params": dict},
 }
 MOST_BYTES = 2**20  # of a config file
+# Overrides that may say whether a command is a run or a sweep.
+_SETS_MODE = re.compile(r"[+~]*(experiment|hydra\.(mode|searchpath))\b")
 
 
 class Repository(ConfigRepository):
@@ -107,6 +109,11 @@ class Loader(ConfigLoaderImpl):
         Raises:
             ConfigError: a file sets what only the command line may say, or a list is empty.
         """
+        if run_mode is RunMode.MULTIRUN and not validate_sweep_overrides:
+            # Hydra asks for the mode alone, before it composes everything once more.
+            foreign = any(_is_foreign(source) for source in self.repository.sources)
+            if not foreign and not any(_SETS_MODE.match(word) for word in overrides):
+                return OmegaConf.create({"hydra": {"mode": None}})
         how = (config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         if run_mode is not RunMode.MULTIRUN:
             return self._compose(*how)
