@@ -113,6 +113,7 @@ def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> P
     with matplotlib.rc_context(STYLE):
         vector, raster = io.BytesIO(), io.BytesIO()
         figure.savefig(vector, format="svg", metadata={"Date": None, "Title": title})
+        figure.set_layout_engine("none")  # the axes stay where that has put them
         figure.savefig(raster, format="png", dpi=150)
     for ending, data in (("svg", vector), ("png", raster)):
         with atomic_write(folder / f"{name}.{ending}") as file:
