@@ -53,7 +53,7 @@ class DamagedCacheError(DatasetError):
 
 @dataclass(frozen=True)
 class Meta:
-    """What meta.json tells."""
+    """The content of meta.json."""
 
     shape: tuple[int, int, int, int]
     chunk_images: int
@@ -70,7 +70,9 @@ class CachedImages:
     def __init__(self, folder: Path, meta: Meta) -> None:
         self.folder = folder
         self.meta = meta
-        self.pixel_sums = _map_file(folder / "sums", np.int64, (meta.shape[0], 2, meta.shape[3]))
+        num_images, _, _, channels = meta.shape
+        sums = _map(folder / "sums", num_images * 2 * channels * 8)
+        self.pixel_sums = np.frombuffer(sums, dtype=np.int64).reshape(num_images, 2, channels)
         if zlib.crc32(self.pixel_sums.data) != meta.sums_crc:
             raise DamagedCacheError(folder / "sums")
         self._map = _map(folder / "images", math.prod(meta.shape))
@@ -344,12 +346,6 @@ def _write_meta(path: Path, meta: Meta) -> None:
     body = json.dumps(asdict(meta)).encode()
     path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     _sync(path)
-
-
-def _map_file(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
-    """The file at `path` as an array of `shape`, read-only, mapped into memory."""
-    mapped = _map(path, np.dtype(dtype).itemsize * math.prod(shape))
-    return np.frombuffer(mapped, dtype=dtype).reshape(shape)
 
 
 def _map(path: Path, num_bytes: int) -> mmap.mmap:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def decode_chunks(chunks: list[Chunk], num_bytes: int) -> Iterator[int]:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it however it ends."""
+    """Ignore Ctrl-C, which the parent handles, and end this process when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -168,21 +169,16 @@ def _open(path: str) -> Image.Image:
     return Image.open(path, formats=FORMATS)
 
 
-class _named_errors:
-    """Turns whatever Pillow raises into a DatasetError that names the image."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DatasetError) or not isinstance(error, Exception):
-            return
-        reason: object = error
-        if isinstance(error, UnidentifiedImageError):
-            reason = f"none of {', '.join(FORMATS)}"
+@contextmanager
+def _named_errors(path: str) -> Iterator[None]:
+    """Turn whatever Pillow raises into a DatasetError that names the image."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except Exception as error:
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = f"none of {', '.join(FORMATS)}" if unknown else error
         raise DatasetError(
-            f"{Path(self.path)} does not decode as an image ({reason}): mend or remove it"
+            f"{Path(path)} does not decode as an image ({reason}): mend or remove it"
         ) from error

@@ -222,13 +222,9 @@ def recorded_overrides(folder: Path) -> list[str]:
         FolderError: the file is damaged.
     """
     try:
-        text = read_bytes(folder / OVERRIDES).decode()
-        check_text(text)
-        words = parse_yaml(text)
+        words = _read_sealed(folder, OVERRIDES)
     except FileNotFoundError:
         return []
-    except ValueError as error:
-        raise _damaged(folder, OVERRIDES, " ".join(str(error).split())) from error
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise _damaged(folder, OVERRIDES, "not a list of texts")
     known = "|".join((*GROUPS, "seed"))
@@ -236,13 +232,18 @@ def recorded_overrides(folder: Path) -> list[str]:
     return [word for word in words if own.fullmatch(word)]
 
 
-def _read_yaml(folder: Path, name: str) -> dict[str, Any]:
+def _read_sealed(folder: Path, name: str) -> Any:
+    """What the YAML file `name` says, as its checksum is right."""
     try:
         text = read_bytes(folder / name).decode()
         check_text(text)
-        content = parse_yaml(text)
+        return parse_yaml(text)
     except ValueError as error:
         raise _damaged(folder, name, " ".join(str(error).split())) from error
+
+
+def _read_yaml(folder: Path, name: str) -> dict[str, Any]:
+    content = _read_sealed(folder, name)
     if not isinstance(content, dict) or not all(
         isinstance(key, str) and "." not in key for key in content
     ):
