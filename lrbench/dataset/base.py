@@ -53,7 +53,7 @@ class Dataset(ABC):
         return None
 
     def digest(self) -> str | None:
-        """What `load` would give as the data's digest, where that is known without reading them."""
+        """The digest of the data that `load` gives; None where only reading them tells."""
         return None
 
     def load(self, device: torch.device, *, channels_last: bool) -> Data:

@@ -1,4 +1,4 @@
-"""What a dataset must be before it is split and placed."""
+"""Checks of a dataset before it is split and placed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lrbench.dataset.kinds import Augment, DatasetError, Images
 
 
 def check_images(reader: str, images: Images) -> None:
-    """Refuse what a reader, which may be anyone's, must not give.
+    """Refuse `images` that are not as `Images` demands; `reader` may be a user's class.
 
     Raises:
         DatasetError: its arrays are not as `Images` says, or their labels are no classes.

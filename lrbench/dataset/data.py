@@ -28,7 +28,7 @@ BLOCK_BYTES = 4 * 2**20
 
 
 class Prepare(Protocol):
-    """What makes of stored inputs, (B, ...), those that the model is given."""
+    """A function from stored inputs (B, ...) to the model's inputs."""
 
     @property
     def item_bytes(self) -> int:
@@ -73,7 +73,7 @@ class AsStored:
 
 
 class Store:
-    """Examples, wherever they are placed.
+    """Examples kept on the device, on the host or in a mapped file.
 
     Args:
         inputs: (N, ...).
@@ -190,7 +190,7 @@ class TrainSplit:
     def _block(
         self, steps: range, *, seed: int, batch_size: int, share: np.ndarray | None
     ) -> list[Batch]:
-        """The batches of `steps`, made in one go."""
+        """The batches of `steps`, gathered and prepared together."""
         indices = [self._indices(step, seed, batch_size, share) for step in steps]
         inputs, targets = self._store.gather(torch.cat(indices))
         inputs = self._prepare.training(
@@ -257,7 +257,7 @@ class TrainSplit:
 
 
 class EvalSplit:
-    """Examples for evaluation, in their own order, not changed at random."""
+    """Examples for evaluation, in stored order and without augmentation."""
 
     def __init__(self, store: Store, index: np.ndarray, prepare: Prepare) -> None:
         self._store = store
@@ -303,7 +303,7 @@ class Data:
     std: tuple[float, ...] = ()
 
     def record(self, batch_size: int) -> dict[str, Any]:
-        """What a result and a checkpoint say of the data, to be known by."""
+        """Digest and sizes, by which results and checkpoints identify the data."""
         return {
             "digest": self.digest,
             "train": len(self.train),
@@ -313,7 +313,7 @@ class Data:
         }
 
     def shapes(self, task: Task) -> Shapes:
-        """What a model of `task` on these data must take and give."""
+        """The shapes of a model's inputs and outputs for `task` on these data."""
         declared = self.examples
         return Shapes(
             inputs=declared.inputs,

@@ -1,4 +1,4 @@
-"""What datasets are made of: what a reader gives, sizes, augmentation, and their errors."""
+"""The types of datasets: what a reader returns, sizes, augmentation, and their errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known beforehand of MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, their sums included."""
+"""Files, MD5 sums and sizes of MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """What is known of a dataset before it is read.
+    """Files, MD5 sums and sizes of one dataset.
 
     Attributes:
         torchvision_class: its name in ``torchvision.datasets``.

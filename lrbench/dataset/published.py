@@ -47,7 +47,7 @@ class PublishedDataset(ImageDataset):
         )
 
     def digest(self) -> str | None:
-        """Made from the accepted MD5 sums, without which nothing is read."""
+        """A hash of the accepted MD5 sums, which every file that is read must have."""
         sums = "".join(first for first, *_ in PUBLICATIONS[self.name].md5.values())
         return hashlib.sha256(sums.encode()).hexdigest()[:DIGEST_CHARACTERS]
 

@@ -71,7 +71,7 @@ def _lay_out(
 
 
 def describe(curves: Sequence[ScheduleCurve]) -> str:
-    """What the curves share, in one line: data, length and base lr."""
+    """One line with the data, length and base lr that all curves have in common."""
 
     def shared(values: set[str], otherwise: str) -> str:
         return values.pop() if len(values) == 1 else otherwise
@@ -87,7 +87,7 @@ def describe(curves: Sequence[ScheduleCurve]) -> str:
 
 
 def plots(curves: Sequence[ScheduleCurve], width: int) -> list[Text]:
-    """The lr, and the momentum where schedules set it, as plots of text; none of too many."""
+    """Text plots of the lr, and of the momentum where schedules set it; none if `crowded`."""
     if crowded(curves):
         return []
     epochs = {curve.steps_per_epoch for curve in curves}
@@ -109,7 +109,7 @@ def plots(curves: Sequence[ScheduleCurve], width: int) -> list[Text]:
 
 
 def differences(history: History | None, choices: Sequence[Choice]) -> str:
-    """What else than the schedule differs between the recorded run and the first choice."""
+    """Settings, apart from the schedule, in which the recorded run and the first choice differ."""
     if history is None:
         return ""
     skipped = ("scheduler", "seed")

@@ -72,7 +72,7 @@ def compose(
 
 
 class _Composer:
-    """Composes overrides; remembers the last result, for what is asked twice in a row."""
+    """Composes overrides and keeps the last result, which may be requested again at once."""
 
     def __init__(self, search_path: Sequence[str]) -> None:
         self._search_path = tuple(search_path)

@@ -61,7 +61,7 @@ class ScheduleCurve:
 
     @property
     def replayed(self) -> bool:
-        """Whether a recorded run's losses steer it."""
+        """Whether the schedule reacts to losses and is given those of a recorded run."""
         return bool(self.evaluations[0])
 
     @property

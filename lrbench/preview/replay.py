@@ -20,7 +20,7 @@ TOLERANCE = 1e-9  # relative; schedules that agree differ by rounding only
 
 @dataclass(frozen=True)
 class History:
-    """What a recorded run tells.
+    """The validation losses, lr and config of a recorded run.
 
     Attributes:
         losses, steps: the validation loss of each evaluation, and the updates taken by then.

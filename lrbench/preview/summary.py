@@ -58,7 +58,7 @@ def _validity(curve: ScheduleCurve) -> str:
 
 
 def notes(curves: Sequence[ScheduleCurve], differences: str) -> Iterator[str]:
-    """What the picture rests on, and what the schedules did with the losses.
+    """The assumptions behind the picture, and how the schedules reacted to the losses.
 
     Args:
         differences: between the recorded run's config and the one drawn; empty where none.

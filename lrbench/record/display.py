@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live bar in a terminal, plain lines in a pipe."""
+"""A run's progress on the console: a live bar in a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 

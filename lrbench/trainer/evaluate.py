@@ -108,7 +108,7 @@ def means(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _filled(inputs: Tensor, batch_size: int) -> Tensor:
-    """`inputs` and copies of the first, `batch_size` in all, in the same memory layout.
+    """`inputs` padded with copies of the first to `batch_size`, in the same memory layout.
 
     `torch.cat` would choose a layout of its own for grey images, and the model be compiled for it.
     """

@@ -55,7 +55,7 @@ class Diverged(Exception):
 
 
 class _Measured(NamedTuple):
-    """What one update shows of itself, as scalars on the device."""
+    """The sums of losses and scores over a batch, and the gradient norm, on the device."""
 
     sums: Mapping[str, Sum]  # the batch's loss and what the task's `score` sums up
     grad_norm: Tensor | None  # L2, before clipping; None where nobody asks
@@ -124,7 +124,7 @@ class Loop:
         self._waiting: list[_Measured] = []  # still on the device
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Take up where the run that handed `checkpoint` to `save` left off, bit for bit.
+        """Continue, bit for bit, the run that passed `checkpoint` to `save`.
 
         Raises:
             ValueError: it is of another model or optimizer.
@@ -148,7 +148,7 @@ class Loop:
         self.plan = self._lay_out()
 
     def _lay_out(self) -> Plan:
-        """The schedule on this run, as the validation losses so far make it."""
+        """The schedule laid out on this run, given the validation losses so far."""
         losses = self.state.validations.get("loss", [])
         steps = self.state.val_steps
         return self.scheduler.plan(self.total_steps, self.steps_per_epoch, losses, steps)
@@ -269,7 +269,7 @@ class Loop:
         return scaler.get_scale() >= scale
 
     def _collect(self) -> None:
-        """Fetch the losses that wait on the device, and see that they are finite."""
+        """Fetch the losses that are still on the device, and check that they are finite."""
         self._last_watch = time.perf_counter()
         if not self._waiting:
             return
@@ -415,10 +415,10 @@ class Loop:
         return float(self.optimizer.param_groups[0]["initial_lr"] * factor)
 
     def _seed_model(self) -> None:
-        """Give dropout and its kin, which draw from torch's global generator, an address too.
+        """Seed torch's global generator, which dropout uses, for one update.
 
-        It names the process too, in the 32 bits that the CPU's generator reads of a seed: each
-        drops units of its own from its share.
+        The seed depends on the process too, in the 32 bits that the CPU's generator reads: each
+        process drops other units in its share of the batch.
         """
         place = self.state.step + 1 + distributed.rank() * 0x85EBCA6B
         seed = (self.seed * 0x9E3779B97F4A7C15 + place) % 2**63
@@ -428,7 +428,7 @@ class Loop:
             torch.manual_seed(seed)
 
     def _lap(self, *, training: bool) -> None:
-        """Book the time since the last call, as training time or as what surrounds it."""
+        """Add the time since the last call to the run's and, if `training`, to the training's."""
         now = time.perf_counter()
         self.state.seconds += now - self._lap_began
         if training:

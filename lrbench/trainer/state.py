@@ -1,4 +1,4 @@
-"""What a run knows of itself between two updates."""
+"""The state of a run between two updates, apart from its tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class State:
-    """What a run knows besides its tensors; a checkpoint holds all of it."""
+    """The state of a run apart from its tensors; a checkpoint holds all of it."""
 
     step: int = 0  # updates taken
     recorded_step: int = 0  # the last one in the history
@@ -33,6 +33,6 @@ class State:
             self.largest_grad_norm, self.largest_grad_norm_step = norm, step
 
     def mark_recorded(self) -> None:
-        """Begin anew to collect for the next record."""
+        """Reset what is collected between two records."""
         self.recorded_step = self.step
         self.pending, self.pending_grad_norm = [], None
