@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import signal
 import socket
@@ -19,17 +18,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from processes import run_module, start_module
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 FOUR = ["cosine", "warmup_decay", "onecycle", "plateau"]
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 SWEEP = ["-m", f"scheduler={','.join(FOUR)}", "seed=range(1)", "model=mlp"]
 SWEEP += ["trainer.length=3 epochs"]
 
 
 def lrbench(*arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lrbench", *arguments]
-    result = subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, check=False)
+    result = run_module("lrbench", *arguments, cwd=cwd)
     assert result.returncode == code, result.stdout + result.stderr
     return result
 
@@ -182,10 +180,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_signal_saves_and_the_resumed_run_is_bit_identical(whole: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lrbench", *PLATEAU, "hydra.run.dir=cut"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = start_module("lrbench", *PLATEAU, "hydra.run.dir=cut", cwd=tmp_path)
     assert process.stdout is not None
     for line in process.stdout:
         if line.lstrip().startswith("40/"):
@@ -235,9 +230,7 @@ def test_help_and_a_mistake_do_without_torch(tmp_path: Path) -> None:
     )
     for argument in ("--help", "optimizer.lr=-1", "schedulr=cosine", "dataset.val_fraction=7"):
         command = [sys.executable, "-c", code.format(argument)]
-        result = subprocess.run(
-            command, cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False
-        )
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert result.stdout.endswith("False False\n"), argument
         assert (result.returncode == 0) == (argument == "--help")
     assert list(tmp_path.iterdir()) == [tmp_path / "outputs"]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import run_module
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = {  # path to text: the README, and those of the rooms and of conf/
@@ -36,21 +34,10 @@ COMMANDS = list(  # each once, on however many pages it stands
 NEEDS_DATA = ("experiment=cifar10", "dataset=imagefolder", "dataset=fashion_mnist")
 
 
-def path(cwd: Path) -> str:
-    """Modules of the reader's own come first."""
-    return os.pathsep.join([str(cwd), os.environ.get("PYTHONPATH", "")])
-
-
 def run(command: str, cwd: Path) -> str:
-    arguments = [sys.executable, *shlex.split(command)[1:]]
-    done = subprocess.run(
-        arguments,
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path(cwd)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    python, option, *words = shlex.split(command)
+    assert (python, option) == ("python", "-m")
+    done = run_module(*words, cwd=cwd)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -92,14 +79,7 @@ def test_the_examples_of_ones_own_train(tmp_path: Path) -> None:
     assert "square root 40" in schedule
     # of sizes that nobody has told
     overrides = ["--config-dir", "my_conf", "dataset=stripes", "trust=my_datasets"]
-    preview = subprocess.run(
-        [sys.executable, "-m", "lrbench.preview", *overrides],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    preview = run_module("lrbench.preview", *overrides, cwd=tmp_path)
     assert preview.returncode == 1
     assert "steps_per_epoch=" in preview.stderr
     assert "Traceback" not in preview.stderr

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from processes import run_module
 
 
 def train(*arguments: str, cwd: Path) -> tuple[dict[str, Any], list[dict[str, str]], str]:
     """result.json, the rows of history.csv and the output of one run."""
-    command = [sys.executable, "-m", "lrbench", *arguments, "hydra.run.dir=run"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(cwd)}
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_module("lrbench", *arguments, "hydra.run.dir=run", cwd=cwd, env={"HOME": str(cwd)})
     assert done.returncode == 0, done.stdout + done.stderr
     with (cwd / "run" / "history.csv").open() as file:
         rows = list(csv.DictReader(file))

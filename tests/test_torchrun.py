@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from processes import Started, start_module
 
 from lrbench import __main__ as command
 from lrbench.run import sweep
@@ -30,23 +31,21 @@ def free_port() -> int:
     return port
 
 
-def two(*arguments: str, cwd: Path) -> list[subprocess.Popen[str]]:
+def two(*arguments: str, cwd: Path) -> list[Started]:
     """The command in two processes without an agent that would end one with the other."""
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "lrbench", *arguments],
-            env={**ENV, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        start_module(
+            "lrbench",
+            *arguments,
             cwd=cwd,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
     ]
 
 
-def wait_for(process: subprocess.Popen[str], beginning: str) -> None:
+def wait_for(process: subprocess.Popen[str] | Started, beginning: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if line.lstrip().startswith(beginning):
@@ -97,13 +96,15 @@ def test_a_signal_to_torchrun_saves_once_and_one_process_can_go_on(
 
 def test_a_mistake_is_told_once_and_nobody_waits(tmp_path: Path) -> None:
     leader, other = two("trainer.batch_size=65", cwd=tmp_path)
-    told, silence = (process.communicate(timeout=60)[0] for process in (leader, other))
+    assert leader.stdout is not None
+    assert other.stdout is not None
+    told, silence = leader.stdout.read(), other.stdout.read()
     gloo = "[Gloo] Rank "  # torch 2.8's tells of its connections
     assert [line for line in told.splitlines() if not line.startswith(gloo)] == [
         "lrbench: trainer.batch_size=65 must be a multiple of 2: 2 processes"
     ]
     assert not [line for line in silence.splitlines() if not line.startswith(gloo)]
-    assert leader.returncode == 1
+    assert leader.wait() == 1
     assert not any((tmp_path / "outputs").iterdir())
 
 
@@ -113,9 +114,10 @@ def test_when_one_process_dies_the_other_ends_and_says_so(tmp_path: Path) -> Non
     wait_for(leader, "20/")
     other.kill()
     began = time.monotonic()
-    said = leader.communicate(timeout=60)[0]
+    assert leader.stdout is not None
+    said = leader.stdout.read()
     assert time.monotonic() - began < 20
-    assert leader.returncode == 1
+    assert leader.wait() == 1
     last = said.splitlines()[-1]
     assert last.startswith("lrbench: process 0 of 2 lost the others (")
     assert last.endswith("; go on with resume=run")

@@ -120,12 +120,19 @@ def write_run(
 
 
 def write_sweep(
-    folder: Path, accuracies: Mapping[str, Sequence[float | None]], **settings: Any
+    folder: Path,
+    accuracies: Mapping[str, Sequence[float | None]],
+    *,
+    curves: bool = True,
+    **settings: Any,
 ) -> Path:
-    """Seeds 0, 1, ... of each strategy; None is a run that diverged half-way."""
+    """Seeds 0, 1, ... of each strategy; None is a run that diverged half-way.
+
+    Without `curves` the runs have no history, and four pictures less are drawn of them.
+    """
     for scheduler, values in accuracies.items():
         for seed, accuracy in enumerate(values):
-            write_run(
+            run = write_run(
                 folder / scheduler / f"seed={seed}",
                 scheduler=scheduler,
                 seed=seed,
@@ -133,4 +140,6 @@ def write_sweep(
                 diverged_at=STEPS // 2 if accuracy is None else None,
                 **settings,
             )
+            if not curves:
+                (run / "history.csv").unlink()
     return folder

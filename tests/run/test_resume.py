@@ -166,8 +166,11 @@ def test_a_policy_without_a_change_is_an_ordinary_resume(begun: Command) -> None
     assert Path("run/result.json").read_bytes() == result
 
 
-def test_a_run_of_a_sweep_is_resumed_by_its_folder(command: Command) -> None:
+def test_a_run_of_a_sweep_is_resumed_by_its_folder(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its name holds an equals sign, which Hydra's grammar wants quoted."""
+    monkeypatch.setattr("lrbench.__main__.compare_sweep", lambda _: None)  # takes seconds to import
     arguments = ["-m", "scheduler=cosine", "seed=0", "model=mlp", "trainer.length=20 steps"]
     assert command(*arguments, "hydra.sweep.dir=sweep") == ""
     folder = "sweep/cosine/seed=0"

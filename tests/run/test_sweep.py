@@ -15,21 +15,18 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
+from processes import run_module, start_module
 
 from lrbench.files import run_folder
 from lrbench.run import sweep
 
 REPOSITORY = Path(__file__).parents[2]
-ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 QUICK = ["model=mlp", "trainer.length=2 epochs", "hydra.sweep.dir=sweep"]
 FOUR = ["-m", "scheduler=cosine,onecycle", "seed=0,1", *QUICK]
 
 
 def lrbench(*arguments: str, cwd: Path, code: int = 0, **env: str) -> str:
-    command = [sys.executable, "-m", "lrbench", *arguments]
-    done = subprocess.run(
-        command, cwd=cwd, env={**ENV, **env}, capture_output=True, text=True, check=False
-    )
+    done = run_module("lrbench", *arguments, cwd=cwd, env=env)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -76,7 +73,9 @@ def same_two_runs(folder: Path, four: Path) -> None:
 
 def test_joblib_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    said = lrbench(*TWO, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
+    words = [*TWO, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    command = [sys.executable, "-m", "lrbench", *words]  # joblib ends its workers at a real exit
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "cosine/seed=0  completed" in said
     assert "report  sweep/report.html" in said
     same_two_runs(tmp_path / "sweep", basic[0])
@@ -109,11 +108,11 @@ def test_slurm_gets_one_array_of_all_jobs(tmp_path: Path) -> None:
     for tool, line in (("sbatch", f'cp "$1" {tmp_path}/script; exit 3'), ("srun", "true")):
         (tools / tool).write_text(f"#!/bin/sh\n{line}\n")
         (tools / tool).chmod(0o755)
-    command = [sys.executable, "-m", "lrbench", *FOUR, "hydra/launcher=submitit_slurm"]
-    command += ["hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=90"]
-    command += ["hydra.launcher.gpus_per_node=4", "hydra.launcher.tasks_per_node=4"]
-    env = {**ENV, "PATH": f"{tools}:{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+    words = [*FOUR, "hydra/launcher=submitit_slurm"]
+    words += ["hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=90"]
+    words += ["hydra.launcher.gpus_per_node=4", "hydra.launcher.tasks_per_node=4"]
+    env = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    done = run_module("lrbench", *words, cwd=tmp_path, env=env)
     assert done.returncode != 0
     script = (tmp_path / "script").read_text()
     assert "#SBATCH --array=0-3%" in script
@@ -149,18 +148,17 @@ def test_failures_are_told_and_stop_nothing(failing: tuple[Path, str]) -> None:
 
 
 def test_a_sweep_that_is_cut_and_repeated_equals_one_that_was_not(tmp_path: Path) -> None:
-    long = ["model=mlp", "trainer.length=40 epochs"]  # a run outlasts the watch's interval by far
+    long = ["model=mlp", "trainer.length=20 epochs"]  # a run outlasts the watch's interval by far
     lrbench(*long, "scheduler=cosine", "seed=1", "hydra.run.dir=whole", cwd=tmp_path)
     sweep = ["-m", "scheduler=cosine", "seed=0,1", *long, "hydra.sweep.dir=sweep"]
-    command = [sys.executable, "-m", "lrbench", *sweep]
-    process = subprocess.Popen(command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, text=True)
+    process = start_module("lrbench", *sweep, cwd=tmp_path)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("cosine/seed=0  completed"):
             process.send_signal(signal.SIGINT)
             break
-    said, _ = process.communicate()
-    assert process.returncode == 130
+    said = process.stdout.read()
+    assert process.wait() == 130
     assert "interrupted: run the same command again to train what is missing" in said
     assert names(tmp_path / "sweep") == ["cosine/seed=0"]
     done, cut = (tmp_path / "sweep" / "cosine" / f"seed={seed}" for seed in (0, 1))
@@ -231,9 +229,7 @@ def test_a_worker_ends_with_its_launcher() -> None:
         f"worker = subprocess.Popen([sys.executable, '-c', {worker!r}])\n"
         "print(worker.pid, flush=True); time.sleep(60)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True, env=ENV
-    )
+    process = subprocess.Popen([sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     pid = int(process.stdout.readline())
     assert process.stdout.readline() == "follows\n"
