@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
 
 from rich import get_console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -98,12 +97,7 @@ class Display:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             self._bar.stop()
 
