@@ -12,7 +12,13 @@ from pathlib import Path
 
 from lrbench.cli import shell
 
-COMMANDS = ("compare", "preview", "find_lr", "study")  # each also python -m lrbench.NAME
+COMMANDS = (
+    "compare",
+    "importer",
+    "preview",
+    "find_lr",
+    "study",
+)  # each also python -m lrbench.NAME
 
 
 def compare_sweep(folder: Path) -> None:
@@ -79,6 +85,8 @@ def _interrupted() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the words of the command line name: training, where they name none."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["import"]:  # a name that no module of Python's can have
+        words[0] = "importer"
     if words and words[0] in COMMANDS:
         importlib.import_module(f"lrbench.{words[0]}.__main__").main(words[1:])
         return
