@@ -107,6 +107,71 @@ KEYS = [
         "+optimizer.algorithm.weight_decay=1",
         "optimizer.algorithm.weight_decay=1 is set for all groups: write optimizer.weight_decay=1",
     ),
+    ("optimizer.layer_decay=1", "optimizer.layer_decay=1.0 must be in (0, 1), or null"),
+    ("optimizer.layer_decay=0", "optimizer.layer_decay=0.0 must be in (0, 1), or null"),
+    ("optimizer.layer_decay=deep", "optimizer.layer_decay=deep must be of type float | None"),
+    ("optimizer.groups=5", "optimizer.groups=5 must be of type Mapping[str, Rule] | None"),
+    (
+        "+optimizer.groups.head=5",
+        "optimizer.groups.head=5 must be a rule, such as {dimensions: 2}",
+    ),
+    (
+        "optimizer.groups={default: {dimensions: 2}}",
+        "optimizer.groups=default must be a name, and not default",
+    ),
+    (
+        "+optimizer.groups.head={}",
+        "optimizer.groups.head.name=None needs a value, or give dimensions or layers",
+    ),
+    (
+        "optimizer.groups={head: {nam: x}}",
+        "optimizer.groups.head.nam=x is not a key of Rule (name, dimensions, layers, lr_factor",
+    ),
+    (
+        "optimizer.groups={head: {name: '('}}",
+        "optimizer.groups.head.name=( is no regular expression: ",
+    ),
+    (
+        "optimizer.groups={head: {dimensions: -1}}",
+        "optimizer.groups.head.dimensions=-1 must be 0 or above",
+    ),
+    (
+        "optimizer.groups={head: {layers: last}}",
+        "optimizer.groups.head.layers=last is not one of input, hidden, output",
+    ),
+    (
+        "optimizer.groups={head: {dimensions: 2, lr_factor: 0}}",
+        "optimizer.groups.head.lr_factor=0.0 must be above 0 and finite; freeze=true keeps",
+    ),
+    (
+        "optimizer.groups={head: {dimensions: 2, weight_decay: -1}}",
+        "optimizer.groups.head.weight_decay=-1.0 must be 0 or above, and finite",
+    ),
+    (
+        "optimizer.groups={head: {dimensions: 2, freeze: some}}",
+        "optimizer.groups.head.freeze=some must be of type bool",
+    ),
+    (
+        "optimizer.groups={head: {dimensions: 2, freeze: true, lr_factor: 2}}",
+        "optimizer.groups.head.freeze=True leaves nothing to train: leave the rule's other keys",
+    ),
+    (
+        "optimizer.groups={head: {dimensions: 2, scheduler: cosine}}",
+        "optimizer.groups.head.scheduler=cosine must be of type Scheduler | None",
+    ),
+    (
+        "optimizer.groups={head: {dimensions: 2, algorithm: adam}}",
+        "optimizer.groups.head.algorithm=adam has no _target_: name the class or function",
+    ),
+    (
+        "optimizer=muon +optimizer.groups.matrices.algorithm.lr=1",
+        "optimizer.groups.matrices.algorithm.lr=1 is the group's: write optimizer.groups.matrices"
+        ".lr_factor=...",
+    ),
+    (
+        "optimizer=muon +optimizer.groups.matrices.algorithm.weight_decay=1",
+        "optimizer.groups.matrices.algorithm.weight_decay=1 is the group's: write optimizer.grou",
+    ),
     (
         "optimizer._target_=torch.optim.SGD",
         "optimizer._target_=torch.optim.SGD is not a lrbench.optimizer.Optimizer",

@@ -178,18 +178,27 @@ def _join(path: str, key: str) -> str:
 
 
 def _convert_value(kind: Any, value: Any, path: str) -> Any:
-    if kind is Call:
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if value is None and type(None) in kinds:
+        return None
+    if Call in kinds:
         if not isinstance(value, Mapping) or "_target_" not in value:
             raise ConfigError(f"{path}={value} has no _target_: name the class or function to call")
         arguments = {key: item for key, item in value.items() if key != "_target_"}
         trust.check_name(str(value["_target_"]), f"{path}._target_")
         return Call(target=str(value["_target_"]), arguments=_nested(arguments, path), path=path)
+    item = next((get_args(k)[1] for k in kinds if get_origin(k) is Mapping), None)
+    if isinstance(value, Mapping) and is_dataclass(item):  # which the items need not name
+        own = f"{item.__module__}.{item.__qualname__}"  # type: ignore[union-attr]
+        value = {
+            k: {"_target_": own, **v} if isinstance(v, Mapping) else v for k, v in value.items()
+        }
     nodes = isinstance(value, Mapping) or (
         isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
     )
     if nodes:  # nested nodes check themselves
         built = _nested(value, path)
-        allowed = get_args(kind) if isinstance(kind, UnionType) else (get_origin(kind) or kind,)
+        allowed = tuple(get_origin(k) or k for k in kinds)
         if Any not in allowed and not isinstance(built, allowed):
             raise ConfigError(f"{path}={value} must be of type {_type_name(kind)}")
         return built

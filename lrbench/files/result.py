@@ -24,12 +24,13 @@ SPLITS = ("best_val", "test", "val", "train")  # what a measure's name is prefix
 HISTORY_COLUMNS = ("step", "epoch", "lr", "momentum", "seconds")  # then those of the measures
 
 
-def history_columns(measures: Sequence[Measure]) -> tuple[str, ...]:
+def history_columns(measures: Sequence[Measure], groups: Sequence[str] = ()) -> tuple[str, ...]:
     """The header of history.csv: `HISTORY_COLUMNS`, then each measure of training and validation.
 
-    Where parameter groups have lrs of their own, columns ``lr/<group>`` may follow.
+    Last come columns ``lr/<group>`` for the parameter `groups`, where they have lrs of their own.
     """
-    return (*HISTORY_COLUMNS, *(f"{s}_{m.name}" for s in ("train", "val") for m in measures))
+    measured = (f"{split}_{m.name}" for split in ("train", "val") for m in measures)
+    return (*HISTORY_COLUMNS, *measured, *(f"lr/{group}" for group in groups))
 
 
 def split_metric(name: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +18,14 @@ from lrbench.record.display import Display
 from lrbench.record.recorder import Recorder
 from lrbench.run.run import assemble
 from lrbench.scheduler import Constant
-from lrbench.task import Measure, TaskConfig
+from lrbench.task import TaskConfig
 from lrbench.trainer import Trainer
 
 if TYPE_CHECKING:
     import torch
 
     from lrbench.dataset import Data
+    from lrbench.trainer.loop import Loop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,15 @@ class Parts:
 class _Recorder(Recorder):
     """Records what the loop does and the smoothed loss, and adds each update to the tape."""
 
-    def __init__(
-        self, folder: Path, measures: Sequence[Measure], display: Display, tape: Tape
-    ) -> None:
-        super().__init__(folder, position=None, next_step=1, measures=measures, display=display)
+    def __init__(self, folder: Path, loop: Loop, display: Display, tape: Tape) -> None:
+        super().__init__(
+            folder,
+            position=None,
+            next_step=1,
+            measures=loop.measures,
+            display=display,
+            groups=loop.lr_names,
+        )
         self._tape = tape
 
     def record(
@@ -92,7 +98,7 @@ def run_ramp(parts: Parts, settings: RangeTest, *, seed: int, folder: Path) -> R
         parts.task,
         parts.data,
         schedule,
-        replace(parts.optimizer, lr=settings.lr_max),
+        replace(parts.optimizer.on_one_schedule(), lr=settings.lr_max),
         trainer,
         seed=seed,
         device=parts.device,
@@ -100,7 +106,7 @@ def run_ramp(parts: Parts, settings: RangeTest, *, seed: int, folder: Path) -> R
     tape = Tape(settings)
     with (
         Display(**loop.shown) as display,
-        _Recorder(folder, loop.measures, display, tape) as recorder,
+        _Recorder(folder, loop, display, tape) as recorder,
         suppress(Diverged, Interrupted),
     ):
         loop.run(recorder=recorder, save=lambda _: None, stop=lambda: tape.done)

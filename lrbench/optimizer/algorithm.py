@@ -8,8 +8,9 @@ from __future__ import annotations
 import inspect
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,19 @@ if TYPE_CHECKING:
 _constructing = threading.Lock()
 
 
-def construct(call: Call, groups: Sequence[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
-    """The optimizer that `call` makes of `groups`, such that no method imports torch's compiler.
+def construct(make: Callable[[], Any], named: str) -> torch.optim.Optimizer:
+    """The optimizer that `make` gives, such that no method imports torch's compiler.
 
     torch.optim guards its methods against being compiled, and the first call of a guard imports
     the compiler, which takes seconds. lrbench compiles models alone. torch's class gets its guarded
     method back before this function returns; the optimizer itself carries unguarded ones, which
     are not pickled.
 
+    Args:
+        named: what to call it in a message.
+
     Raises:
-        ConfigError: `call` cannot be made, or makes something else.
+        ConfigError: `make` raises it, or makes something else.
     """
     import torch
 
@@ -41,11 +45,10 @@ def construct(call: Call, groups: Sequence[dict[str, Any]], lr: float) -> torch.
         guarded = base.add_param_group
         base.add_param_group = inspect.unwrap(guarded)
         try:
-            optimizer = call(groups, lr=lr)
+            optimizer = make()
         finally:
             base.add_param_group = guarded
     if not isinstance(optimizer, base):
-        named = f"{call.path}._target_={call.target}"
         raise ConfigError(f"{named} must be a torch.optim.Optimizer")
     for name in ("zero_grad", "state_dict", "load_state_dict", "step"):
         method = getattr(type(optimizer), name)
@@ -104,7 +107,10 @@ def _failure(call: Call, group: Mapping[str, Any]) -> str | None:
     for lr in (0.01, 0.005):
         weights = torch.nn.Parameter(torch.ones(2, 2, device=group["params"][0].device))
         try:
-            optimizer = construct(call, [{**dict.fromkeys(group, 0.0), "params": [weights]}], 0.01)
+            tried = [{**dict.fromkeys(group, 0.0), "params": [weights]}]
+            optimizer = construct(
+                partial(call, tried, lr=0.01), f"{call.path}._target_={call.target}"
+            )
             start_training(optimizer)
             for step in range(3):
                 for each in optimizer.param_groups:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lrbench.optimizer.groups import frozen_norms
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -59,9 +61,9 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Make the running statistics of each BatchNorm the mean over `batches` at today's weights.
 
     Without it, a schedule-free model is evaluated with the statistics of the weights it trains.
-    The old statistics are forgotten, and nothing else changes: only BatchNorm layers are in
-    training mode meanwhile, so that dropout draws no random numbers. A model without running
-    statistics is left alone and takes no batch.
+    The old statistics are forgotten, but for frozen layers, and nothing else changes: only
+    BatchNorm layers are in training mode meanwhile, so that dropout draws no random numbers. A
+    model without running statistics is left alone and takes no batch.
 
     Args:
         model: compiled or not; the batches go through its uncompiled form.
@@ -74,7 +76,9 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
     from torch.nn.modules.batchnorm import _BatchNorm
 
     network: nn.Module = getattr(model, "_orig_mod", model)  # under torch.compile's wrapper
+    frozen = frozen_norms(network)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = [norm for norm in norms if norm not in frozen]
     if not norms:
         return
     modes = [(module, module.training) for module in network.modules()]

@@ -46,6 +46,7 @@ class Recorder:
             watching drops what it showed from there on.
         measures: those that history.csv has columns for.
         display: shows the progress.
+        groups: the parameter groups whose lrs have columns.
 
     Raises:
         ValueError: a file of the run is not what it was at the checkpoint, or is a link, or
@@ -61,11 +62,13 @@ class Recorder:
         next_step: int,
         measures: Sequence[Measure],
         display: Display,
+        groups: Sequence[str] = (),
     ) -> None:
         self._display = display
-        columns = history_columns(measures)
-        # train_loss is TensorBoard's train/loss.
-        self._tags = [name.replace("_", "/", 1) for name in columns[len(HISTORY_COLUMNS) :]]
+        columns = history_columns(measures, groups)
+        # train_loss is TensorBoard's train/loss, and lr/head is itself.
+        further = columns[len(HISTORY_COLUMNS) :]
+        self._tags = [n if n.startswith("lr/") else n.replace("_", "/", 1) for n in further]
         self._last_flush = time.monotonic()
         former = _cut_back(folder, position or {})
         self._history = _Summed(folder / HISTORY, *former.pop(HISTORY, (0, 0)))

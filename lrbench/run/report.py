@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import lrbench
 from lrbench.config import flatten
+from lrbench.optimizer.groups import describe
 from lrbench.task import Measure
 from lrbench.trainer import distributed
 
@@ -51,6 +52,8 @@ def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> I
     )
     yield f"  schedule   {choices['scheduler']}, in updates: {phases}; base lr {lr:g}"
     yield f"  optimizer  {choices['optimizer']}"
+    for line in describe(loop.optimizer, loop.model):
+        yield f"    {line}"
     number = distributed.num_processes()
     device = f"{f'{number} processes, the first on ' if number > 1 else ''}"
     yield f"  device     {device}{hardware.describe(loop.device)}, {', '.join(loop.arithmetic)}"

@@ -245,10 +245,9 @@ def _train(
     for line in header(loop, choices, parts.optimizer.lr, folder):
         log.info(line)
     if checkpoint is None:
-        for warning in lint(
-            parts.scheduler, loop.total_steps, loop.steps_per_epoch, loop.eval_every
-        ):
-            log.warning(warning)
+        for name, schedule in {"": parts.scheduler, **loop.schedules}.items():
+            for warning in lint(schedule, loop.total_steps, loop.steps_per_epoch, loop.eval_every):
+                log.warning(f"optimizer.groups.{name}: {warning}" if name else warning)
     identity = {"fingerprint": run_folder.fingerprint(config), "config": config}
 
     def save(state: dict[str, Any]) -> None:
@@ -265,6 +264,7 @@ def _train(
             next_step=loop.state.step + 1,
             measures=loop.measures,
             display=display,
+            groups=loop.lr_names,
         ) as recorder,
     ):
         if checkpoint is None:
@@ -342,7 +342,17 @@ def assemble(
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = optimizer_spec.build(model)
-    return Loop(model, task, data, scheduler, optimizer, settings, seed=seed, device=device)
+    return Loop(
+        model,
+        task,
+        data,
+        scheduler,
+        optimizer,
+        settings,
+        seed=seed,
+        device=device,
+        schedules=optimizer_spec.schedules,
+    )
 
 
 def _load_checkpoint(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from lrbench.dataset import Data, EvalSplit
 from lrbench.optimizer import current, set_lr, set_momentum
+from lrbench.optimizer.groups import frozen_norms, named_groups, own_lrs
 from lrbench.optimizer.schedule_free import (
     evaluation_mode,
     is_schedule_free,
@@ -68,6 +70,7 @@ class Loop:
         model: takes the data's inputs, gives the task's outputs.
         settings: length, batches, intervals, precision.
         seed: fixes batch order, augmentation and any randomness inside the model.
+        schedules: those that parameter groups have in place of `scheduler`, by name.
 
     Raises:
         ValueError: the settings, the schedule, the optimizer or the data do not fit each other.
@@ -84,13 +87,16 @@ class Loop:
         *,
         seed: int,
         device: torch.device,
+        schedules: Mapping[str, Scheduler] = MappingProxyType({}),
     ) -> None:
         self.model = model
         self.task = task
         self.measures = task.measures
         self.data = data
         self.scheduler = scheduler
+        self.schedules = schedules
         self.optimizer = optimizer
+        self.lr_names = own_lrs(optimizer)  # of the groups whose lrs are recorded
         self.settings = settings
         self.seed = seed
         self.device = device
@@ -104,11 +110,8 @@ class Loop:
             raise ValueError(f"trainer.{error}") from error
         self.total_steps = settings.total_steps(self.steps_per_epoch)
         self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
-        try:
-            self.plan = self._lay_out()
-        except ValueError as error:
-            raise ValueError(f"scheduler.{error}") from error
-        set_momentum(optimizer, self.plan.momentum(0))
+        self._lay_out()
+        self._set_momentum(0)
         self.dtype = hardware.choose_precision(settings.precision, device)
         self.autocast: Callable[[], AbstractContextManager[Any]]
         self.autocast = hardware.autocast(device, self.dtype)
@@ -145,13 +148,25 @@ class Loop:
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         if self.scaler is not None:
             self.scaler.load_state_dict(self.state.loss_scale)
-        self.plan = self._lay_out()
+        self._lay_out()
 
-    def _lay_out(self) -> Plan:
-        """The schedule laid out on this run, given the validation losses so far."""
+    def _lay_out(self) -> None:
+        """Lay the schedules out on this run, given the validation losses so far."""
         losses = self.state.validations.get("loss", [])
-        steps = self.state.val_steps
-        return self.scheduler.plan(self.total_steps, self.steps_per_epoch, losses, steps)
+        run = (self.total_steps, self.steps_per_epoch, losses, self.state.val_steps)
+        try:
+            place = "scheduler"
+            self.plan = self.scheduler.plan(*run)
+            self.plans: dict[str | None, Plan] = {}  # of groups with schedules of their own
+            for name, own in self.schedules.items():
+                place = f"optimizer.groups.{name}.scheduler"
+                self.plans[name] = own.plan(*run)
+        except ValueError as error:
+            raise ValueError(f"{place}.{error}") from error
+
+    def _set_momentum(self, step: int) -> None:
+        own = {name: plan.momentum(step) for name, plan in self.plans.items()}
+        set_momentum(self.optimizer, self.plan.momentum(step), own)
 
     def run(
         self,
@@ -174,6 +189,8 @@ class Loop:
         state = self.state
         self.recorder, self.save, self.stop = recorder, save, stop
         self.model.train()
+        self.frozen_norms = frozen_norms(self.model)
+        self._keep_frozen_norms()
         if state.step < self.total_steps:
             start_training(self.optimizer)
         self._lap_began = self._last_save = self._last_watch = time.perf_counter()
@@ -206,8 +223,10 @@ class Loop:
 
     def _update(self, inputs: Tensor, targets: Tensor) -> None:
         """Take one optimizer update at the lr and momentum that the schedule gives for it."""
-        set_lr(self.optimizer, self.plan.factor(self.state.step))
-        set_momentum(self.optimizer, self.plan.momentum(self.state.step))
+        step = self.state.step
+        own = {name: plan.factor(step) for name, plan in self.plans.items()}
+        set_lr(self.optimizer, self.plan.factor(step), own)
+        self._set_momentum(step)
         measured = self._attempt(inputs, targets)
         while measured is None:  # fp16 overflowed: the same update again, at the smaller loss scale
             measured = self._attempt(inputs, targets)
@@ -304,9 +323,12 @@ class Loop:
         validation = self._evaluate(self.data.val) if self._evaluation_due() else None
         self._lap(training=False)
         lr, momentum = current(self.optimizer)
+        groups = named_groups(self.optimizer)
+        lrs = {f"lr/{name}": groups[name][0]["lr"] for name in self.lr_names}
+        lr = self._lr() if lrs else lr  # of the run's schedule, which no group may follow
         trained = self.task.finish(means(state.pending))
         values = {"lr": lr, "momentum": momentum, "train/grad_norm": state.pending_grad_norm}
-        values |= {f"train/{m.name}": trained.get(m.name) for m in self.measures}
+        values |= lrs | {f"train/{m.name}": trained.get(m.name) for m in self.measures}
         if validation is not None:
             values |= {f"val/{name}": value for name, value in validation.items()}
         self.recorder.record(state.step, state.step / self.steps_per_epoch, state.seconds, values)
@@ -318,12 +340,14 @@ class Loop:
             state.val_steps.append(state.step)
             for name, value in validation.items():
                 state.validations.setdefault(name, []).append(value)
-            if self.scheduler.reads_losses:
-                self.plan = self._lay_out()
-        for change in self.plan.changes(state.step):
-            if reported < change.step <= state.step:
-                log.info("update %d: %s", change.step, change.reason)
-                self.recorder.text("schedule", change.step, change.reason)
+            if any(s.reads_losses for s in (self.scheduler, *self.schedules.values())):
+                self._lay_out()
+        for group, plan in {None: self.plan, **self.plans}.items():
+            for change in plan.changes(state.step):
+                if reported < change.step <= state.step:
+                    reason = change.reason if group is None else f"{group}: {change.reason}"
+                    log.info("update %d: %s", change.step, reason)
+                    self.recorder.text("schedule", change.step, reason)
         if time.perf_counter() - self._last_save >= self.settings.checkpoint_interval_seconds:
             self._save()
 
@@ -341,6 +365,7 @@ class Loop:
                 stop=self.stop,
                 gather=distributed.gathered,
             )
+            self._keep_frozen_norms()
         return result if result is not None else self._interrupt()
 
     def _refresh_batch_norm(self) -> None:
@@ -354,6 +379,11 @@ class Loop:
         )
         with self.autocast():
             recompute_batch_norm(self.model, (inputs for inputs, _ in batches))
+
+    def _keep_frozen_norms(self) -> None:
+        """Let BatchNorm in frozen modules normalise by its statistics and keep them."""
+        for norm in self.frozen_norms:
+            norm.eval()
 
     def _save(self) -> None:
         self._collect()
@@ -412,7 +442,7 @@ class Loop:
         """The lr that update number `step` (1-based; None: the last one taken) used."""
         step = self.state.step if step is None else step
         factor = self.plan.factor(max(0, step - 1))
-        return float(self.optimizer.param_groups[0]["initial_lr"] * factor)
+        return float(self.optimizer.defaults["lr"] * factor)
 
     def _seed_model(self) -> None:
         """Seed torch's global generator, which dropout uses, for one update.

@@ -112,6 +112,10 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     ("trainer.device=gpu", "trainer.device=gpu is not on this machine: choose one of auto"),
     ("optimizer.algorithm.momentum=-1", "optimizer.algorithm.momentum=-1: Invalid momentum value"),
     ("+optimizer.algorithm.foo=1", "optimizer.algorithm.foo=1 is not an argument of torch.optim.s"),
+    (
+        "optimizer=muon",
+        "optimizer.groups.matrices matches no parameter of the model ResNetModule that no ear",
+    ),
     ("model=lenet", "image_size=8 is too small for LeNet"),
     (("model=vit_tiny", "model.patch_size=3"), "model.patch_size=3 must divide the image size"),
     ("dataset.val_fraction=0.0001", "dataset.val_fraction=0.0001 of 1438 images is none: raise it"),

@@ -33,9 +33,20 @@ def new_loop(*overrides: str, model: nn.Module | None = None) -> Loop:
     task = build(cfg.task, "task").build(data.examples)
     if model is None:
         model = build_model(build(cfg.model, "model"), data.shapes(task), seed=cfg.seed)
-    optimizer = build(cfg.optimizer, "optimizer").build(model)
+    spec = build(cfg.optimizer, "optimizer")
+    optimizer = spec.build(model)
     scheduler = build(cfg.scheduler, "scheduler")
-    return Loop(model, task, data, scheduler, optimizer, settings, seed=cfg.seed, device=device)
+    return Loop(
+        model,
+        task,
+        data,
+        scheduler,
+        optimizer,
+        settings,
+        seed=cfg.seed,
+        device=device,
+        schedules=spec.schedules,
+    )
 
 
 @dataclass
@@ -59,7 +70,12 @@ def run(loop: Loop, folder: Path, saved: Saved, position: Position | None = None
     display = Display(**loop.shown)
     step = loop.state.step + 1
     with Recorder(
-        folder, position=position, next_step=step, measures=loop.measures, display=display
+        folder,
+        position=position,
+        next_step=step,
+        measures=loop.measures,
+        display=display,
+        groups=loop.lr_names,
     ) as recorder:
         return loop.run(recorder=recorder, save=saved.save, stop=saved.stop)
 
