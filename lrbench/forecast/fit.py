@@ -14,6 +14,7 @@ from lrbench.forecast.laws import LOG_BOUND, Array, CurveLaw, Track, bound_terms
 
 HUBER = 3e-3  # relative error from which on an error counts by its size, not its square
 HELD = 1e-2  # relative error that weighs as much as one spread from a parameter's usual value
+FARTHEST = 6.0  # spreads from its usual value that a parameter may be
 MOST_POINTS = 200  # of each run, spread evenly, enter a fit
 STARTS, REFINED = 40, 3
 
@@ -87,8 +88,9 @@ def recording(name: str, lr: ArrayLike, steps: ArrayLike, losses: ArrayLike) -> 
 def lr_of_log(steps: ArrayLike, lrs: ArrayLike, *, total: int = 0, warmup: int = 0) -> Array:
     """The lr of every update, (T,), from those that a log holds; lines between them.
 
-    Before the first and after the last it is theirs, but for a linear `warmup` of so many updates
-    that the log leaves out.
+    After the last it is the last. Before the first, the line through the first two goes on, if it
+    is not far, and else the first holds; a linear `warmup` of so many updates comes on top, where
+    the log leaves it out.
 
     Args:
         steps: the number of each logged update, counted from 1, (N,), in any order; of a repeated
@@ -101,13 +103,18 @@ def lr_of_log(steps: ArrayLike, lrs: ArrayLike, *, total: int = 0, warmup: int =
     """
     at, values = np.asarray(steps, np.float64), np.asarray(lrs, np.float64)
     total = total or int(np.nanmax(at, initial=0))
-    known = np.isfinite(at) & np.isfinite(values)
+    known = np.isfinite(at) & np.isfinite(values) & (at >= 1)
     if not known.any() or total < 1:
         raise ValueError("the log holds no lr: record the lr beside the loss")
     unique, last = np.unique(at[known][::-1], return_index=True)
     found = np.interp(np.arange(1, total + 1), unique, values[known][::-1][last])
-    hidden = min(warmup, int(unique[0]), total)
-    found[:hidden] *= np.arange(1, hidden + 1) / warmup if warmup else 1.0
+    hidden = min(int(unique[0]), total) - 1  # updates before the first that is known
+    near = len(unique) > 1 and hidden <= 2 * (unique[1] - unique[0])
+    slope = found[hidden + 1] - found[hidden] if near and 0 < hidden < total - 1 else 0.0
+    rise = min(warmup, hidden + 1)
+    slope = min(slope, 0.0) if rise else slope
+    found[:hidden] = np.maximum(found[hidden] - slope * np.arange(hidden, 0, -1), 0.0)
+    found[:rise] *= np.arange(1, rise + 1) / rise
     return found
 
 
@@ -253,7 +260,11 @@ class _Problem:
             rows = np.where(value > least, 1 / np.maximum(value, least), 0.0)[:, None] * rows
             return np.vstack([rows, held])
 
+        reach = np.concatenate([np.full(3, np.inf), FARTHEST * spread])
+        middle = np.concatenate([np.zeros(3), self.usual])
+        start = np.clip(start, middle - 0.99 * reach, middle + 0.99 * reach)
         found = least_squares(
-            errors, start, slopes, loss="huber", f_scale=HUBER, x_scale="jac", max_nfev=200
+            errors, start, slopes, bounds=(middle - reach, middle + reach), loss="huber",
+            f_scale=HUBER, x_scale="jac", max_nfev=200,
         )  # fmt: skip
         return float(found.cost), found.x

@@ -33,7 +33,7 @@ def preview(arguments: Arguments, console: Console) -> None:
     history = None if arguments.history is None else read_history(arguments.history)
     overrides = arguments.overrides
     if history is not None:
-        overrides = starting_overrides(history, overrides)
+        overrides = starting_overrides(history.overrides, overrides)
     choices = compose(overrides, conf=CONF, config_dir=arguments.config_dir)
     curves = [_lay_out(choice, arguments, history, many=len(choices) > 1) for choice in choices]
 

