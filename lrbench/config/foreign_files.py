@@ -24,7 +24,7 @@ from hydra._internal.config_repository import (
 )
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.core_plugins.structured_config_source import StructuredConfigSource
-from hydra._internal.defaults_list import create_defaults_list
+from hydra._internal.defaults_list import Overrides, _create_defaults_list
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
@@ -200,14 +200,16 @@ class FilesLoader(Loader):
         before, base.version_base = base.version_base, version._get_version("1.3")
         try:
             repo = CachingConfigRepository(self.repository)
-            found = create_defaults_list(
+            # Not `create_defaults_list`, which refuses a file that overrides what it does not hold,
+            # as a dataset's overrides the task.
+            defaults, _ = _create_defaults_list(
                 repo=repo,
                 config_name=config_path,
-                overrides_list=[],
+                overrides=Overrides(repo=repo, overrides_list=[]),
                 prepend_hydra=False,
                 skip_missing=False,
             )
-            return self._compose_config_from_defaults_list(found.defaults, repo)
+            return self._compose_config_from_defaults_list(defaults, repo)
         finally:
             base.version_base = before
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lrbench.dataset.base import Dataset, ImageDataset
+from lrbench.dataset.base import Dataset, DatasetConfig, ImageDataset
 from lrbench.dataset.digits import Digits
 from lrbench.dataset.imagefolder import ImageFolder
 from lrbench.dataset.kinds import Arrays, Augment, DatasetError, Images, Sizes
 from lrbench.dataset.published import PublishedDataset
 from lrbench.dataset.table import SklearnTable, Table, TableFile
+from lrbench.dataset.text import PythonDocs, Shakespeare, Text, TextDataset
 
 if TYPE_CHECKING:
     from lrbench.dataset.data import Batch, Data, EvalSplit, TrainSplit
@@ -23,6 +24,7 @@ __all__ = [
     "Batch",
     "Data",
     "Dataset",
+    "DatasetConfig",
     "DatasetError",
     "Digits",
     "EvalSplit",
@@ -30,10 +32,14 @@ __all__ = [
     "ImageFolder",
     "Images",
     "PublishedDataset",
+    "PythonDocs",
+    "Shakespeare",
     "Sizes",
     "SklearnTable",
     "Table",
     "TableFile",
+    "Text",
+    "TextDataset",
     "TrainSplit",
 ]
 

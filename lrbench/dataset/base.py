@@ -17,8 +17,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset(ABC):
-    """Base of the dataset configurations: a subclass says how to `read` and, cheaply, its `sizes`.
+class DatasetConfig(ABC):
+    """What a config says of a dataset."""
+
+    def sizes(self) -> Sizes | None:
+        """Split sizes from the configuration or the files' names alone, or None if unknowable.
+
+        Imports neither torch nor the dataset, downloads nothing and decodes nothing.
+
+        Raises:
+            DatasetError: the dataset is there, but laid out wrongly.
+        """
+        return None
+
+    def digest(self) -> str | None:
+        """The digest of the data that `load` gives; None where only reading them tells."""
+        return None
+
+    @abstractmethod
+    def load(self, device: torch.device, *, channels_last: bool) -> Data:
+        """Read, split and place the dataset, ready for batches on `device`.
+
+        Args:
+            device: where batches are wanted; the examples are kept there too if they fit.
+            channels_last: give batches of images channels_last strides.
+
+        Raises:
+            DatasetError: the dataset cannot be read, or is too small for its splits.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(DatasetConfig):
+    """Base of the datasets of examples split at random: a subclass says how to `read` them.
 
     Attributes:
         val_fraction: share of the training examples kept for validation, where `read` gives none;
@@ -42,30 +73,7 @@ class Dataset(ABC):
             DatasetError: a file is missing, damaged or unreadable.
         """
 
-    def sizes(self) -> Sizes | None:
-        """Split sizes from the configuration or the files' names alone, or None if unknowable.
-
-        Imports neither torch nor the dataset, downloads nothing and decodes nothing.
-
-        Raises:
-            DatasetError: the dataset is there, but laid out wrongly.
-        """
-        return None
-
-    def digest(self) -> str | None:
-        """The digest of the data that `load` gives; None where only reading them tells."""
-        return None
-
     def load(self, device: torch.device, *, channels_last: bool) -> Data:
-        """Read, split and place the dataset, ready for batches on `device`.
-
-        Args:
-            device: where batches are wanted; the examples are kept there too if they fit.
-            channels_last: give batches of images channels_last strides.
-
-        Raises:
-            DatasetError: the dataset cannot be read, or is too small for its splits.
-        """
         del channels_last
         from lrbench.dataset.arrays import assemble  # imports torch
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -72,6 +72,24 @@ class AsStored:
         return inputs
 
 
+class Source(Protocol):
+    """Examples that batches are made of.
+
+    Attributes:
+        home: where indices of training examples must be.
+    """
+
+    device: torch.device
+    placement: Placement
+    home: torch.device
+
+    def gather(self, index: Tensor) -> Batch:
+        """Inputs and targets of the examples at `index`, int64 (B,), on the device."""
+
+    def announce(self, index: Tensor) -> None:
+        """Have the inputs at `index` read in the background, where they are in a mapped file."""
+
+
 class Store:
     """Examples kept on the device, on the host or in a mapped file.
 
@@ -95,7 +113,7 @@ class Store:
         self.device = device
         self.placement = placement
         self._channels_first = channels_first
-        home = device if placement == "device" else torch.device("cpu")
+        self.home = home = device if placement == "device" else torch.device("cpu")
         self.targets = torch.from_numpy(np.require(targets, requirements=("C", "W"))).to(home)
         self._mapped: MappedImages | None = None
         self._inputs: Tensor | None = None
@@ -121,19 +139,21 @@ class Store:
             assert self._inputs is not None
             inputs = self._inputs.index_select(0, index)
         targets = self.targets.index_select(0, index)
-        return self._move(inputs), self._move(targets)
+        return move(inputs, self.device), move(targets, self.device)
 
     def announce(self, index: Tensor) -> None:
         """Have the inputs at `index` read in the background, where they are in a mapped file."""
         if self._mapped is not None:
             self._mapped.announce(index.numpy())
 
-    def _move(self, tensor: Tensor) -> Tensor:
-        if tensor.device == self.device:
-            return tensor
-        if self.device.type == "cuda":  # from pinned memory the copy does not hold up the host
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+
+def move(tensor: Tensor, device: torch.device) -> Tensor:
+    """`tensor` on `device`."""
+    if tensor.device == device:
+        return tensor
+    if device.type == "cuda":  # from pinned memory the copy does not hold up the host
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class TrainSplit:
@@ -148,7 +168,7 @@ class TrainSplit:
         unit: what examples are called in messages: ``images``.
     """
 
-    def __init__(self, store: Store, index: np.ndarray, prepare: Prepare, unit: str) -> None:
+    def __init__(self, store: Source, index: np.ndarray, prepare: Prepare, unit: str) -> None:
         self._store = store
         self._index = index
         self._prepare = prepare
@@ -252,16 +272,16 @@ class TrainSplit:
         if last is None or last[0] != key:
             rng = np.random.default_rng([seed, BATCH_ORDER, epoch])
             order = torch.from_numpy(self._index[rng.permutation(len(self._index))])
-            last = self._last_order = (key, order.to(self._store.targets.device))
+            last = self._last_order = (key, order.to(self._store.home))
         return last[1]
 
 
 class EvalSplit:
     """Examples for evaluation, in stored order and without augmentation."""
 
-    def __init__(self, store: Store, index: np.ndarray, prepare: Prepare) -> None:
+    def __init__(self, store: Source, index: np.ndarray, prepare: Prepare) -> None:
         self._store = store
-        self._index = torch.from_numpy(index).to(store.targets.device)
+        self._index = torch.from_numpy(index).to(store.home)
         self._prepare = prepare
 
     def __len__(self) -> int:
@@ -290,6 +310,7 @@ class Data:
             two they stream.
         class_names: where targets are classes that have names.
         mean, std: of images, per channel, as used for normalising.
+        notes: what else is recorded of them.
     """
 
     train: TrainSplit
@@ -301,6 +322,7 @@ class Data:
     class_names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def record(self, batch_size: int) -> dict[str, Any]:
         """Digest and sizes, by which results and checkpoints identify the data."""
@@ -310,6 +332,7 @@ class Data:
             "val": len(self.val),
             "test": len(self.test),
             "steps_per_epoch": self.train.steps_per_epoch(batch_size),
+            **self.notes,
         }
 
     def shapes(self, task: Task) -> Shapes:

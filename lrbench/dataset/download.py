@@ -37,29 +37,47 @@ def download(root: Path, publication: Publication, names: Iterable[str]) -> dict
 
     source = getattr(datasets, publication.torchvision_class)
     folder = root / publication.folder
-    try:
+    with _written(root) as temporary:
         folder.mkdir(parents=True, exist_ok=True)
+        if publication.archive:
+            archive = _fetch([source.url], temporary / publication.archive, source.tgz_md5)
+            contents = unpack(archive, publication, names)
+        else:
+            contents = {}
+            sums = dict(source.resources)
+            for name in names:
+                urls = [mirror + name for mirror in source.mirrors]
+                path = _fetch(urls, temporary / name, sums[name])
+                contents[name] = verified(path.read_bytes(), publication.md5[name], path)
+        for name, content in contents.items():
+            arrived = temporary / "arrived"
+            arrived.write_bytes(content)
+            os.replace(arrived, folder / name)
+    return contents
+
+
+def download_file(url: str, path: Path, md5: str) -> None:
+    """Fetch the file at `url`, which has the sum `md5`, to `path`, whole or not at all.
+
+    Raises:
+        DatasetError: as for `download`.
+    """
+    with _written(path.parent) as temporary:
+        os.replace(_fetch([url], temporary / path.name, md5), path)
+
+
+@contextlib.contextmanager
+def _written(root: Path) -> Iterator[Path]:
+    """A temporary folder in `root`, of whose faults the message names the key."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
-            if publication.archive:
-                archive = _fetch([source.url], Path(temporary, publication.archive), source.tgz_md5)
-                contents = unpack(archive, publication, names)
-            else:
-                contents = {}
-                sums = dict(source.resources)
-                for name in names:
-                    urls = [mirror + name for mirror in source.mirrors]
-                    path = _fetch(urls, Path(temporary, name), sums[name])
-                    contents[name] = verified(path.read_bytes(), publication.md5[name], path)
-            for name, content in contents.items():
-                arrived = Path(temporary, "arrived")
-                arrived.write_bytes(content)
-                os.replace(arrived, folder / name)
+            yield Path(temporary)
     except OSError as error:
         raise DatasetError(
             f"dataset.root={root} cannot be written ({error.strerror}): choose another folder "
             "or make room"
         ) from error
-    return contents
 
 
 def _fetch(urls: list[str], path: Path, md5: str) -> Path:

@@ -42,6 +42,7 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, OCHRE, INDIGO, SKY, OLIVE, WINE, GREY
 
 STRATEGIES: dict[str, tuple[str, LineStyle]] = {
     "cosine": (BLUE, SOLID),
+    "warmup_cosine": (BLUE, DASH_DOT_DOT),
     "onecycle": (VERMILION, LONG_DASHED),
     "warmup_decay": (GREEN, DASH_DOT),
     "plateau": (PURPLE, DASHED),

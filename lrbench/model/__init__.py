@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lrbench.config import Call
-from lrbench.config.checks import require
+from lrbench.config.checks import require, require_choice
 from lrbench.task import Shapes
 
 if TYPE_CHECKING:
@@ -218,6 +220,62 @@ class FTTransformer(Model):
             dropout=self.dropout,
             outputs=shapes.outputs[0],
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPT(Model):
+    """Decoder for texts: GPT-2 (Radford et al. 2019), or with rotary positions and RMSNorm."""
+
+    layers: int
+    heads: int  # attention heads; must divide width
+    width: int  # numbers that describe a token; four times as many in the MLPs
+    positions: str  # learned | rotary
+    norm: str  # layernorm | rmsnorm
+    bias: bool  # of linear layers and of layernorm
+    dropout: float  # of embeddings, attention and what each layer adds
+
+    def __post_init__(self) -> None:
+        for key in ("layers", "heads", "width"):
+            require(getattr(self, key) >= 1, key, getattr(self, key), "must be at least 1")
+        require(
+            self.width % self.heads == 0, "heads", self.heads, f"must divide width={self.width}"
+        )
+        require_choice("positions", self.positions, ("learned", "rotary"))
+        require_choice("norm", self.norm, ("layernorm", "rmsnorm"))
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "must be at least 0 and below 1")
+        even = self.positions != "rotary" or self.width // self.heads % 2 == 0
+        rule = f"turns pairs of numbers, and {self.width // self.heads} a head is odd"
+        require(even, "positions", self.positions, rule)
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        from lrbench.model.gpt import GPTModule
+
+        context, vocabulary = shapes.of_tokens("GPT")
+        return GPTModule(
+            layers=self.layers,
+            heads=self.heads,
+            width=self.width,
+            positions=self.positions,
+            norm=self.norm,
+            bias=self.bias,
+            dropout=self.dropout,
+            context=context,
+            vocabulary=vocabulary,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFace(Model):
+    """Any causal language model of the library transformers."""
+
+    config: Mapping[str, Any]  # as in a config.json, with its model_type
+    folder: str | None  # a model's, with its weights; config is not read then
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        from lrbench.model.hugging_face import build_hugging_face
+
+        folder = None if self.folder is None else Path(self.folder).expanduser()
+        return build_hugging_face(self.config, folder, shapes)
 
 
 def build_model(spec: Model | Call, shapes: Shapes, *, seed: int) -> nn.Module:

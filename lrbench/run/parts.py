@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from lrbench.config import PARTS, Call, ConfigError, build, trust
 from lrbench.config.checks import nearest
-from lrbench.dataset import Dataset
+from lrbench.dataset import DatasetConfig
 from lrbench.files import run_folder
 from lrbench.model import Model
 from lrbench.optimizer import Optimizer
@@ -20,7 +20,7 @@ from lrbench.trainer import Trainer
 KEYS = (*PARTS, "seed")
 KINDS: Mapping[str, Any] = {
     "model": (Model, Call),
-    "dataset": Dataset,
+    "dataset": DatasetConfig,
     "optimizer": Optimizer,
     "scheduler": Scheduler,
     "trainer": Trainer,
@@ -34,7 +34,7 @@ class Parts(NamedTuple):
     seed: int
     settings: Trainer
     scheduler: Scheduler
-    dataset: Dataset
+    dataset: DatasetConfig
     optimizer: Optimizer
     model: Model | Call
     task: TaskConfig

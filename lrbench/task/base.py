@@ -78,13 +78,27 @@ class Shapes:
         """
         square = len(self.inputs) == 3 and self.inputs[1] == self.inputs[2]
         if not square or self.whole_inputs or len(self.outputs) != 1:
-            kind = "whole numbers" if self.whole_inputs else "float32"
-            raise ValueError(
-                f"model={model} takes square images (C, H, W) and gives one vector, and the data "
-                f"set has inputs of shape {self.inputs} ({kind}) for outputs of {self.outputs}: "
-                "choose a model that fits them, such as model=mlp"
-            )
+            raise self._misfit(f"model={model} takes square images (C, H, W) and gives one vector")
         return self.inputs[0], self.inputs[1], self.outputs[0]
+
+    def of_tokens(self, model: str) -> tuple[int, int]:
+        """Number of tokens in an input and in the vocabulary, where each token gets logits.
+
+        Raises:
+            ValueError: `model` cannot take such inputs or give such outputs.
+        """
+        fits = self.whole_inputs and len(self.inputs) == 1 and self.outputs[:-1] == self.inputs
+        if not fits:
+            raise self._misfit(f"model={model} takes tokens (T,) and gives logits (T, vocabulary)")
+        return self.inputs[0], self.outputs[-1]
+
+    def _misfit(self, what: str) -> ValueError:
+        kind = "whole numbers" if self.whole_inputs else "float32"
+        fitting = "gpt_tiny" if self.whole_inputs else "mlp"
+        return ValueError(
+            f"{what}, and the data set has inputs of shape {self.inputs} ({kind}) for outputs of "
+            f"{self.outputs}: choose a model that fits them, such as model={fitting}"
+        )
 
 
 class Task(ABC):

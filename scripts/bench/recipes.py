@@ -37,6 +37,7 @@ from torchvision import transforms
 
 from lrbench.config import load
 from lrbench.dataset import Data
+from lrbench.dataset.data import Store
 from lrbench.dataset.transform import Transform
 from lrbench.model import build_model
 
@@ -52,6 +53,7 @@ class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
         assert isinstance(prepare, Transform)
         augment = prepare.augment
         store, index = data.train._store, data.train._index[:num_images]
+        assert isinstance(store, Store)
         assert store._inputs is not None
         self.images = store._inputs.numpy()[index]  # uint8 (N, H, W, C)
         self.labels = store.targets.numpy()[index]

@@ -295,7 +295,9 @@ def test_every_choice_of_a_group_is_a_whole_one(
     words = ["-m", "scheduler=glob([_w*,w*])", "model=mlp", "hydra.sweep.dir=s"]
     monkeypatch.setattr(sys, "argv", ["lrbench", *words, *QUICK[1:]])
     program.main()
-    assert sorted(p.parts[1] for p in Path("s").rglob("result.json")) == ["warmup_decay", "wsd"]
+    assert sorted(p.parts[1] for p in Path("s").rglob("result.json")) == [
+        *("warmup_cosine", "warmup_decay", "wsd")
+    ]
     assert "Callback" not in capsys.readouterr().err
 
 

@@ -9,13 +9,18 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lrbench.config import build
-from lrbench.dataset import Dataset
+from lrbench.dataset import DatasetConfig
 from lrbench.optimizer import Optimizer
 from lrbench.scheduler import Scheduler
 from lrbench.trainer import Trainer
 
 CONF = Path(__file__).parents[2] / "conf"
-KINDS = {"dataset": Dataset, "optimizer": Optimizer, "scheduler": Scheduler, "trainer": Trainer}
+KINDS = {
+    "dataset": DatasetConfig,
+    "optimizer": Optimizer,
+    "scheduler": Scheduler,
+    "trainer": Trainer,
+}
 
 
 def choices(group: str) -> list[str]:

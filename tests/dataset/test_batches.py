@@ -263,6 +263,7 @@ def test_a_fault_in_the_thread_reaches_the_consumer(monkeypatch: pytest.MonkeyPa
 def test_on_a_cpu_a_mapped_files_next_batch_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that reads ahead would take its cores from the training."""
     train = load(PLAIN, monkeypatch, "mmap").train
+    assert isinstance(train._store, data_module.Store)
     mapped = train._store._mapped
     assert isinstance(mapped, FakeMap)
     batches = train.batches(seed=0, batch_size=60, start_step=1, stop_step=5)
