@@ -13,6 +13,21 @@ KEYS = [
         "trainer.length=50%",
         "trainer.length=50%: '50%' is not a duration here: write ",
     ),
+    (
+        "trainer.length=2.5 images",
+        "trainer.length=2.5 images: '2.5 images' is not a whole number of images",
+    ),
+    (
+        "trainer.early_stopping.patience=0",
+        "trainer.early_stopping.patience=0 must be 1 evaluation or more, or null",
+    ),
+    (
+        "trainer.early_stopping.min_delta=-1",
+        "trainer.early_stopping.min_delta=-1.0 must be 0 or above, and finite",
+    ),
+    ("trainer.early_stopping=null", "trainer.early_stopping=None must be of type EarlyStopping"),
+    ("trainer.keep_best=often", "trainer.keep_best=often must be of type bool"),
+    ("trainer.ema_decay=1", "trainer.ema_decay=1.0 must be above 0 and below 1, or null"),
     ("trainer.length=null", "trainer.length=None must be of type str"),
     ("trainer.length=-5 epochs", "trainer.length=-5 epochs: '-5 epochs' is not a duration"),
     ("trainer.length=5 hours", "trainer.length=5 hours: '5 hours' is not a duration"),

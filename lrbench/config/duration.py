@@ -1,4 +1,4 @@
-"""Durations that carry their unit: ``5 epochs``, ``200 steps``, ``10%``."""
+"""Durations that carry their unit: ``5 epochs``, ``200 steps``, ``10%``, ``50000 images``."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import math
 import re
 from functools import lru_cache
 
-_PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(epochs?|steps?|%)\s*")
+COUNTED = ("images", "tokens", "rows")  # what batches hold, of which a run's length can be so many
+_PATTERN = re.compile(
+    r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(epochs?|steps?|%|images?|tokens?|rows?)\s*"
+)
 
 
 @lru_cache(maxsize=1024)
-def parse(text: str, percent: bool = True) -> tuple[float, str]:
+def parse(text: str, length: bool = False) -> tuple[float, str]:
     """Split a duration into its amount and its unit: ``"epochs"``, ``"steps"`` or ``"%"``.
 
     Args:
-        percent: whether it may be a share of the run.
+        length: it is a run's, which is no share of one but may have a unit of `COUNTED`.
 
     Raises:
         ValueError: `text` is no duration, or is a fraction of a step.
     """
     match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     amount = float(match[1]) if match else math.nan
-    if match is None or not math.isfinite(amount) or (match[2] == "%" and not percent):
-        kinds = "'5 epochs', '200 steps' or '10%'" if percent else "'5 epochs' or '200 steps'"
-        raise ValueError(f"{text!r} is not a duration{'' if percent else ' here'}: write {kinds}")
-    unit = match[2] if match[2] == "%" else match[2].rstrip("s") + "s"
-    if unit == "steps" and amount != int(amount):
-        raise ValueError(f"{text!r} is not a whole number of steps")
+    unit = match[2].rstrip("s%") + "s" * (match[2] != "%") or "%" if match else ""
+    wrong = ("%",) if length else COUNTED
+    if match is None or not math.isfinite(amount) or unit in wrong:
+        kinds = "'5 epochs', '200 steps' or " + ("'9000 images'" if length else "'10%'")
+        raise ValueError(f"{text!r} is not a duration{' here' if length else ''}: write {kinds}")
+    if unit in ("steps", *COUNTED) and amount != int(amount):
+        raise ValueError(f"{text!r} is not a whole number of {unit}")
     return amount, unit
 
 

@@ -30,6 +30,7 @@ CONFIG = f"{HIDDEN}/config.yaml"  # resolved: plain data
 CHOICES = f"{HIDDEN}/hydra.yaml"  # Hydra's own config, of which only the choices' names are read
 OVERRIDES = f"{HIDDEN}/overrides.yaml"
 CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"  # the weights of the best evaluation, where they are kept
 RESULT = "result.json"
 HISTORY = "history.csv"
 LOG = "lrbench.log"
@@ -105,7 +106,9 @@ def check_ours(folder: Path) -> None:
     """
     names = sorted(path.name for path in folder.iterdir())
     for name in names:
-        ours = name in (HIDDEN, LOG, RESULT, CHECKPOINT, HISTORY, SWEEP) or name.startswith(EVENTS)
+        ours = name in (HIDDEN, LOG, RESULT, CHECKPOINT, BEST, HISTORY, SWEEP) or name.startswith(
+            EVENTS
+        )
         if ours and (folder / name).is_symlink():
             raise FolderError(f"{folder / name} is a link, and lrbench writes through none")
     scratch = re.compile(rf"\..*\.\d+{re.escape(SCRATCH)}")
@@ -320,7 +323,11 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
 
 def start_over(folder: Path) -> None:
     """Forget the run's result and checkpoint, so that it is trained from the start."""
-    for name in (CHECKPOINT, RESULT):  # so that a kill in between leaves a result to start over
+    for name in (
+        BEST,
+        CHECKPOINT,
+        RESULT,
+    ):  # so that a kill in between leaves a result to start over
         (folder / name).unlink(missing_ok=True)
 
 

@@ -67,15 +67,10 @@ def outcome(loop: Loop, test: Evaluation | None) -> dict[str, Any]:
 
     The best validation is the one with the best primary measure, among equals the lowest loss.
     """
-    state, (primary, *_) = loop.state, loop.measures
+    state = loop.state
     names = [measure.name for measure in loop.measures]
     found = state.validations
-    evaluations = range(len(state.val_steps))
-    best = max(
-        evaluations,
-        key=lambda i: (primary.sign * found[primary.name][i], -found["loss"][i]),
-        default=None,
-    )
+    best = state.best_evaluation(loop.measures)
     norm = state.largest_grad_norm  # JSON has no infinity
     return {
         "steps": state.step,
@@ -84,6 +79,8 @@ def outcome(loop: Loop, test: Evaluation | None) -> dict[str, Any]:
         **{f"test_{m}": None if test is None else test[m] for m in names},
         **{f"best_val_{m}": None if best is None else found[m][best] for m in names},
         "best_val_step": None if best is None else state.val_steps[best],
+        "stopped_early_at": state.step if loop.stopped_early else None,
+        "tested_step": None if test is None else (loop.others.best or (state.step,))[0],
         "largest_grad_norm": norm if norm is not None and math.isfinite(norm) else None,
         "largest_grad_norm_step": state.largest_grad_norm_step,
         "seconds": round(state.seconds, 3),

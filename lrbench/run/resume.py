@@ -17,6 +17,7 @@ from lrbench.files import run_folder
 from lrbench.files.run_folder import FolderError
 from lrbench.run.checkpoint import load_checkpoint, save_checkpoint
 from lrbench.run.parts import build_parts
+from lrbench.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ def resume(
 
 def _new_length(new: Mapping[str, Any], checkpoint: Mapping[str, Any], folder: Path) -> int:
     step, length = checkpoint["state"]["step"], new["trainer"]["length"]
-    total_steps: int = build(new["trainer"], "trainer").total_steps(checkpoint["steps_per_epoch"])
+    settings: Trainer = build(new["trainer"], "trainer")
+    total_steps = settings.total_steps(checkpoint["steps_per_epoch"], *checkpoint["counted_in"])
     if total_steps <= step:
         raise FolderError(
             f"trainer.length={length} is {total_steps} updates, but the run in {folder} has taken "

@@ -283,6 +283,9 @@ def _train(
             log.info("resume with: python -m lrbench %s", again)
             raise Stopped(128 + signum) from None
         status = COMPLETED if diverged is None else DIVERGED
+        if diverged is None and loop.others.best is not None:
+            step, weights = loop.others.best
+            save_checkpoint(folder / run_folder.BEST, {"step": step, "model": weights[""]})
         recorder.add(hparams.session_end(status, time.time()))
         files = recorder.position()
     result = {

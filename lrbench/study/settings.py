@@ -143,12 +143,12 @@ def scaled(length: str, share: float) -> str:
     """
     if share == 1:
         return length
-    amount, unit = duration.parse(length)
-    if unit == "steps":
-        steps = round(share * amount)
+    amount, unit = duration.parse(length, length=True)
+    if unit != "epochs":
+        part = round(share * amount)
         rule = f"is too short for {100 * share:g} % of it: that is less than one update"
-        require(steps >= 1, "trainer.length", length, rule)
-        return f"{steps} steps"
+        require(part >= 1, "trainer.length", length, rule)
+        return f"{part} {unit}"
     return f"{share * amount:.6g} {unit}"
 
 

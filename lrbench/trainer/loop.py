@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
@@ -30,6 +30,7 @@ from lrbench.trainer import Trainer, distributed, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate, fetched, means
 from lrbench.trainer.restore import check_model, check_optimizer
 from lrbench.trainer.state import State
+from lrbench.trainer.weights import AVERAGE, OtherWeights, Weights, given
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ class Loop:
     ) -> None:
         self.model = model
         self.task = task
-        self.measures = task.measures
+        averaged = (replace(m, name=f"{AVERAGE}{m.name}") for m in task.measures)
+        self.measures = (*task.measures, *(averaged if settings.ema_decay is not None else ()))
         self.data = data
         self.scheduler = scheduler
         self.schedules = schedules
@@ -108,7 +110,9 @@ class Loop:
             )
         except ValueError as error:
             raise ValueError(f"trainer.{error}") from error
-        self.total_steps = settings.total_steps(self.steps_per_epoch)
+        self.total_steps = settings.total_steps(
+            self.steps_per_epoch, task.unit, task.units_per_example
+        )
         self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
         self._lay_out()
         self._set_momentum(0)
@@ -125,6 +129,8 @@ class Loop:
             torch.compiler.reset()
         self.forward: Any = torch.compile(network) if self.compiled else network
         self._waiting: list[_Measured] = []  # still on the device
+        settings.check_weights(schedule_free=is_schedule_free(optimizer))
+        self.others = OtherWeights(model, settings.ema_decay)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Continue, bit for bit, the run that passed `checkpoint` to `save`.
@@ -146,6 +152,7 @@ class Loop:
             )
         self.model.load_state_dict(checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.others.restore(checkpoint["other_weights"])
         if self.scaler is not None:
             self.scaler.load_state_dict(self.state.loss_scale)
         self._lay_out()
@@ -207,7 +214,7 @@ class Loop:
         while True:
             if self._record_due():
                 self._record()
-            if state.step == self.total_steps:
+            if state.step == self.total_steps or self.stopped_early:
                 break
             if self.stop():
                 self._interrupt()
@@ -215,7 +222,7 @@ class Loop:
             self.recorder.advance(state.step)
         with evaluation_mode(self.optimizer):  # what is kept of a finished run is what was tested
             self._save()
-        test = self._evaluate(self.data.test)
+        test = self._evaluate(self.data.test, self.others.best)
         if not math.isfinite(test["loss"]):
             raise Diverged(state.step, self._lr(), f"test loss is {test['loss']}")
         self.recorder.record_test(state.step, test)
@@ -231,6 +238,7 @@ class Loop:
         while measured is None:  # fp16 overflowed: the same update again, at the smaller loss scale
             measured = self._attempt(inputs, targets)
         self.state.step += 1
+        self.others.update()
         self._waiting.append(measured)
         # On a CPU looking costs nothing; a GPU is waited for once in a while.
         if self.device.type == "cpu" or self._watch_due():
@@ -340,6 +348,9 @@ class Loop:
             state.val_steps.append(state.step)
             for name, value in validation.items():
                 state.validations.setdefault(name, []).append(value)
+            latest = len(state.val_steps) - 1
+            if self.settings.keep_best and state.best_evaluation(self.measures) == latest:
+                self.others.keep(state.step)
             if any(s.reads_losses for s in (self.scheduler, *self.schedules.values())):
                 self._lay_out()
         for group, plan in {None: self.plan, **self.plans}.items():
@@ -351,7 +362,33 @@ class Loop:
         if time.perf_counter() - self._last_save >= self.settings.checkpoint_interval_seconds:
             self._save()
 
-    def _evaluate(self, split: EvalSplit) -> Evaluation:
+    @property
+    def stopped_early(self) -> bool:
+        """Whether validation has ended the run before its length."""
+        state, primary = self.state, self.measures[0]
+        if state.val_steps[-1:] != [state.step]:
+            return False
+        return self.settings.early_stopping.ends(state.validations[primary.name], primary)
+
+    def _evaluate(
+        self, split: EvalSplit, kept: tuple[int, dict[str, Weights]] | None = None
+    ) -> Evaluation:
+        """The measures of the model and of its weights' average, if there is one.
+
+        Args:
+            kept: what to evaluate in their place, as `OtherWeights.best`.
+        """
+        found: Evaluation = {}
+        for prefix, weights in (self.others.evaluated() if kept is None else kept[1]).items():
+            with given(self.model, weights):
+                scores = self._scores(split)
+            if scores is None:
+                self._interrupt()
+            found |= {f"{prefix}{name}": value for name, value in scores.items()}
+        return found
+
+    def _scores(self, split: EvalSplit) -> Evaluation | None:
+        """The measures of the model as it is; None where the run was asked to stop."""
         size = self.settings.eval_batch_size
         with evaluation_mode(self.optimizer):
             if is_schedule_free(self.optimizer):
@@ -366,7 +403,7 @@ class Loop:
                 gather=distributed.gathered,
             )
             self._keep_frozen_norms()
-        return result if result is not None else self._interrupt()
+        return result
 
     def _refresh_batch_norm(self) -> None:
         """Measure BatchNorm's statistics at the weights to evaluate, on the first batches."""
@@ -396,6 +433,8 @@ class Loop:
                 "arithmetic": self.arithmetic,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
+                "other_weights": self.others.state(),
+                "counted_in": (self.task.unit, self.task.units_per_example),
                 "files": self.recorder.position(),
                 "total_steps": self.total_steps,
                 "steps_per_epoch": self.steps_per_epoch,

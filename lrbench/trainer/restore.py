@@ -24,7 +24,7 @@ def check_model(model: nn.Module, state: Mapping[str, Any]) -> None:
     Raises:
         ValueError: it names the first that differs.
     """
-    _check_tensors(model.state_dict(), state, "the model")
+    check_tensors(model.state_dict(), state, "the model")
 
 
 def check_optimizer(
@@ -58,10 +58,11 @@ def check_optimizer(
     if found.keys() - expected.keys():
         raise ValueError("the optimizer's state is of other parameters")
     for number, mine in expected.items():
-        _check_tensors(mine, found.get(number, {}), f"the optimizer's state {number}")
+        check_tensors(mine, found.get(number, {}), f"the optimizer's state {number}")
 
 
-def _check_tensors(own: Mapping[str, Any], found: Mapping[str, Any], whose: str) -> None:
+def check_tensors(own: Mapping[str, Any], found: Mapping[str, Any], whose: str) -> None:
+    """Refuse tensors `found` that are not of the names, shapes and types of its `own`."""
     if own.keys() != found.keys():
         odd = sorted(map(str, own.keys() ^ found.keys()))
         raise ValueError(f"{whose} has other entries ({', '.join(odd[:3])})")

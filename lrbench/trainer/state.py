@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from lrbench.task import Measure
 
 
 @dataclass
@@ -31,6 +34,15 @@ class State:
             self.pending_grad_norm = norm
         if self.largest_grad_norm is None or norm > self.largest_grad_norm:
             self.largest_grad_norm, self.largest_grad_norm_step = norm, step
+
+    def best_evaluation(self, measures: Sequence[Measure]) -> int | None:
+        """Which evaluation had the best primary measure, among equals the lowest loss."""
+        primary, found = measures[0], self.validations
+        return max(
+            range(len(self.val_steps)),
+            key=lambda i: (primary.sign * found[primary.name][i], -found["loss"][i]),
+            default=None,
+        )
 
     def mark_recorded(self) -> None:
         """Reset what is collected between two records."""

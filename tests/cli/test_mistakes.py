@@ -108,6 +108,11 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     # what contradicts the data, the machine or another key
     ("trainer.batch_size=1295", "trainer.batch_size=1295 must be between 1 and the number of tr"),
     ("trainer.length=0.001 epochs", "trainer.length=0.001 epochs is less than one update"),
+    ("trainer.length=9000 rows", "trainer.length=9000 rows is in rows: here write images or steps"),
+    (
+        ("trainer.ema_decay=0.9", "optimizer=schedulefree_sgd", "scheduler=constant"),
+        "trainer.ema_decay=0.9 is not for a schedule-free optimizer, whose evaluated weights are",
+    ),
     ("trainer.device=cuda:77", "trainer.device=cuda:77 is not on this machine: choose one of"),
     ("trainer.device=gpu", "trainer.device=gpu is not on this machine: choose one of auto"),
     ("optimizer.algorithm.momentum=-1", "optimizer.algorithm.momentum=-1: Invalid momentum value"),

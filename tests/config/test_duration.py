@@ -23,6 +23,17 @@ def test_parse(text: str, amount: float, unit: str) -> None:
     assert parse(text) == (amount, unit)
 
 
+def test_a_length_may_be_what_batches_hold_but_no_share() -> None:
+    for text, unit in (("9e3 images", "images"), ("1 row", "rows"), ("512 tokens", "tokens")):
+        assert parse(text, length=True)[1] == unit
+        with pytest.raises(ValueError, match="is not a duration: write"):
+            parse(text)
+    with pytest.raises(ValueError, match=r"is not a duration here: write .* or '9000 images'"):
+        parse("10%", length=True)
+    with pytest.raises(ValueError, match=r"is not a whole number of tokens"):
+        parse("0.5 tokens", length=True)
+
+
 @pytest.mark.parametrize("text", ["", "5", "5 epoch s", "-1 epochs", "epochs", "5 minutes", "nan%"])
 def test_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration: write '5 epochs', '200 steps' or"):
