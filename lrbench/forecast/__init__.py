@@ -11,18 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrbench.forecast.fit import Recording, fit_bound, fit_curve, lr_of_log, recording
     from lrbench.forecast.forecast import Forecast, Forecaster, ForecastError, learn, rank
-    from lrbench.forecast.laws import ANNEALING, LAWS, LOG_BOUND, MULTI_POWER, convex_bound
+    from lrbench.forecast.laws import (
+        ANNEALING,
+        LAWS,
+        LOG_BOUND,
+        MULTI_POWER,
+        ROOT_BOUND,
+        convex_bound,
+    )
 
 _HOMES = {  # imported when they are first used: scipy takes a second
     **dict.fromkeys(("Recording", "fit_bound", "fit_curve", "lr_of_log", "recording"), "fit"),
     **dict.fromkeys(("Forecast", "ForecastError", "Forecaster", "learn", "rank"), "forecast"),
-    **dict.fromkeys(("ANNEALING", "LAWS", "LOG_BOUND", "MULTI_POWER", "convex_bound"), "laws"),
+    **dict.fromkeys(("ANNEALING", "LAWS", "LOG_BOUND", "MULTI_POWER"), "laws"),
+    **dict.fromkeys(("ROOT_BOUND", "convex_bound"), "laws"),
 }
 __all__ = [
     "ANNEALING",
     "LAWS",
     "LOG_BOUND",
     "MULTI_POWER",
+    "ROOT_BOUND",
     "Forecast",
     "ForecastError",
     "Forecaster",

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
-from lrbench.forecast.laws import LOG_BOUND, Array, CurveLaw, Track, bound_terms, track
+from lrbench.forecast.laws import (
+    BOUND_LAWS,
+    ROOT_BOUND,
+    Array,
+    CurveLaw,
+    Track,
+    bound_terms,
+    track,
+)
 
 HUBER = 3e-3  # relative error from which on an error counts by its size, not its square
 HELD = 1e-2  # relative error that weighs as much as one spread from a parameter's usual value
@@ -140,38 +148,39 @@ class CurveFit:
 
     def track(self, lr: Array, steps: NDArray[np.int64]) -> Track:
         """The schedule in this fit's units."""
-        return track(lr, steps, unit=self.unit, updates=self.updates)
+        return track(lr, steps, unit=self.unit, updates=self.updates, warmup=self.law.warmup)
 
 
 @dataclass(frozen=True, eq=False)
 class BoundFit:
-    """The regression of final losses on the convex bound's terms; `theta` is a, b, c."""
+    """The regression `name` of final losses on the convex bound's terms; `theta` is a, b, c."""
 
     theta: Array
-    name: str = LOG_BOUND
+    name: str
 
     def losses(self, lr: Array, steps: ArrayLike) -> Array:
         """The final loss, (E,), of runs that take only the first `steps` updates of `lr`."""
-        rows = [_bound_row(lr[: int(step)]) for step in np.asarray(steps)]
+        rows = [_bound_row(lr[: int(step)], self.name) for step in np.asarray(steps)]
         return np.array(rows) @ self.theta
 
 
 Fit = CurveFit | BoundFit
 
 
-def _bound_row(lr: Array) -> tuple[float, float, float]:
+def _bound_row(lr: Array, name: str) -> tuple[float, float, float]:
     first, noise = bound_terms(lr)
-    return 1.0, float(np.log(first)), noise
+    return 1.0, float(np.log(first)), noise ** BOUND_LAWS[name]
 
 
 def _value(theta: Array, terms: Array) -> Array:
     return theta[0] + np.exp(theta[1]) * terms[:, 0] - np.exp(theta[2]) * terms[:, 1]
 
 
-def fit_bound(runs: Sequence[Recording]) -> BoundFit:
-    """Fit the final losses of `runs`, by least squares."""
-    rows = np.array([_bound_row(run.lr[: run.steps[-1]]) for run in runs])
-    return BoundFit(np.linalg.lstsq(rows, np.array([run.final for run in runs]), rcond=None)[0])
+def fit_bound(runs: Sequence[Recording], name: str = ROOT_BOUND) -> BoundFit:
+    """Fit the final losses of `runs` by the regression `name`, by least squares."""
+    rows = np.array([_bound_row(run.lr[: run.steps[-1]], name) for run in runs])
+    finals = np.array([run.final for run in runs])
+    return BoundFit(np.linalg.lstsq(rows, finals, rcond=None)[0], name)
 
 
 def fit_curve(law: CurveLaw, runs: Sequence[Recording], near: CurveFit | None = None) -> CurveFit:
@@ -197,8 +206,10 @@ class _Problem:
     def __init__(
         self, law: CurveLaw, runs: Sequence[Recording], unit: float, updates: float
     ) -> None:
-        self.law, self.unit, self.updates = law, unit, updates
-        self.tracks = [track(run.lr, run.steps, unit=unit, updates=updates) for run in runs]
+        self.law = law
+        self.tracks = [
+            track(run.lr, run.steps, unit=unit, updates=updates, warmup=law.warmup) for run in runs
+        ]
         self.losses = np.concatenate([run.losses for run in runs])
         self.usual = law.usual(updates)
 

@@ -43,16 +43,20 @@ class Track:
     falls: Array
 
 
-def track(lr: Array, steps: NDArray[np.int64], *, unit: float, updates: float) -> Track:
+def track(
+    lr: Array, steps: NDArray[np.int64], *, unit: float, updates: float, warmup: bool
+) -> Track:
     """The schedule `lr`, (T,), as it is seen at `steps`, (E,).
 
-    The warmup, which is all that comes before the first fall, is no part of the drops.
+    Args:
+        warmup: whether the drops include what comes before the first fall: rises from 0.
     """
     lr = lr / unit
     before = np.concatenate([[0.0], np.cumsum(lr)]) / updates  # before[k]: the sum of lr[:k]
-    falls = -np.diff(lr, prepend=lr[0])
+    falls = -np.diff(lr, prepend=0.0)
     falls[np.abs(falls) < 1e-9 * lr.max()] = 0.0
-    falls[: int(np.argmax(falls > 0)) if (falls > 0).any() else len(lr)] = 0.0
+    if not warmup:
+        falls[: int(np.argmax(falls > 0)) if (falls > 0).any() else len(lr)] = 0.0
     changed = np.flatnonzero(falls[: int(steps.max())])
     if not len(changed):
         none = np.zeros(0)
@@ -76,6 +80,7 @@ class CurveLaw:
     """A law L = L₀ + A·f(S₁) − B·g(drops), where f and g have the parameters `shape`.
 
     Attributes:
+        warmup: whether its drops include the rises of the warmup.
         terms: of `shape` and a track: f and g, (E, 2), and their derivatives, (E, 2, P).
         usual: each parameter where published fits have it, (P,).
         spread: how far from there it is held to be likely, (P,): the curves leave the parameters
@@ -83,6 +88,7 @@ class CurveLaw:
     """
 
     name: str
+    warmup: bool
     terms: Terms
     usual: Callable[[float], Array]
     spread: Array
@@ -127,9 +133,11 @@ def annealing_terms(shape: Array, at: Track) -> tuple[Array, Array]:
 
 
 # Luo et al. 2025 (arXiv 2503.12811): α .42 to .53, γ .52 to .65, β .4 to .9 on 25 M to 400 M; a
-# drop acts within some 30 updates at the peak lr.
+# drop acts within some 30 updates at the peak lr. With the warmup's rises among the drops, a lr
+# that is held has its price, without which peak lrs cannot be compared.
 MULTI_POWER = CurveLaw(
     "multi-power",
+    True,
     multi_power_terms,
     lambda updates: np.array([math.log(0.47), math.log(updates) - 3.5, 0.58, math.log(0.5)]),
     np.array([0.15, 1.5, 0.1, 0.4]),
@@ -137,6 +145,7 @@ MULTI_POWER = CurveLaw(
 # Tissue et al. 2024 (arXiv 2408.11029): λ = .99 to .999.
 ANNEALING = CurveLaw(
     "annealing",
+    False,
     annealing_terms,
     lambda updates: np.array([math.log(0.47), math.log(500)]),  # noqa: ARG005
     np.array([0.15, 1.0]),
@@ -165,5 +174,7 @@ def convex_bound(lr: Array, *, gradient: float = 1.0, distance: float = 1.0) -> 
     return distance**2 * first + gradient**2 * noise
 
 
-LOG_BOUND = "log-bound"  # L = a + b·ln(first term) + c·(second), a regression on final losses
-LAWS = (*(law.name for law in CURVE_LAWS), LOG_BOUND)
+# L = a + b·ln(first term) + c·(second)^power: regressions on final losses, by their power.
+LOG_BOUND, ROOT_BOUND = "log-bound", "root-bound"
+BOUND_LAWS = {LOG_BOUND: 1.0, ROOT_BOUND: 0.5}
+LAWS = (*(law.name for law in CURVE_LAWS), *BOUND_LAWS)

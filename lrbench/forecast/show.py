@@ -14,7 +14,7 @@ from lrbench.cli.console import line
 from lrbench.draw import figure as drawing
 from lrbench.draw import palette
 from lrbench.files.atomic import atomic_write
-from lrbench.forecast.forecast import Forecast, Forecaster, rms
+from lrbench.forecast.forecast import Forecast, Forecaster
 from lrbench.forecast.runs import Recorded
 
 Ranking = Sequence[tuple[Forecast, bool]]
@@ -24,11 +24,11 @@ CSV_COLUMNS = ("schedule", "step", "lr", "loss", "low", "high")
 
 def basis(recorded: Recorded, forecaster: Forecaster) -> str:
     """What the forecasts rest on, in one line."""
-    tried = ", ".join(f"{name} {rms(e):.2%}" for name, e in forecaster.errors.items())
+    tried = ", ".join(f"{name} {score:.2%}" for name, score in forecaster.scores.items())
     count = len(forecaster.errors[forecaster.fit.name])
     return (
-        f"{recorded.measure} of {len(forecaster.runs)} runs; {forecaster.fit.name} law, chosen by "
-        f"the error on the final loss of {count} runs held out ({tried})"
+        f"{recorded.measure} of {len(forecaster.runs)} runs; {forecaster.fit.name} law, chosen for "
+        f"its error on {count} runs held out ({tried})"
     )
 
 
@@ -74,7 +74,7 @@ def as_json(recorded: Recorded, forecaster: Forecaster, ranking: Ranking) -> dic
     return {
         "measure": recorded.measure,
         "law": forecaster.fit.name,
-        "held_out_errors": {name: rms(errors) for name, errors in forecaster.errors.items()},
+        "held_out_errors": dict(forecaster.scores),
         "least_difference": forecaster.least_difference(),
         "runs": [run.name for run in forecaster.runs],
         "left_out": list(recorded.notes),
