@@ -289,6 +289,8 @@ KEYS = [
     ("model.depth=9", "model.depth=9 must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ..."),
     ("model.depth=deep", "model.depth=deep must be of type int"),
     ("model.depth=2", "model.depth=2 must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ..."),
+    ("model.weights=[a.pt]", "model.weights=['a.pt'] must be of type str | None"),
+    ("+model.weights_digest=[a]", "model.weights_digest=['a'] must be of type str | None"),
     ("model.width=0", "model.width=0 must be at least 1 channel"),
     ("model.width=null", "model.width=None must be of type int"),
     (
@@ -311,7 +313,7 @@ KEYS = [
     ("model=mlp model.hidden=[0]", "model.hidden=[0] must be a list of numbers of at least 1"),
     ("model=mlp model.hidden=256", "model.hidden=256 must be of type tuple[int, ...]"),
     ("model=mlp model.hidden=null", "model.hidden=None must be of type tuple[int, ...]"),
-    ("model=lenet +model.width=3", "model.width=3 is not a key of LeNet ()"),
+    ("model=lenet +model.width=3", "model.width=3 is not a key of LeNet (weights, weights_digest)"),
     ("model=vit_tiny model.patch_size=0", "model.patch_size=0 must be at least 1"),
     ("model=vit_tiny model.patch_size=4x4", "model.patch_size=4x4 must be of type int"),
     ("model=vit_tiny model.dim=0", "model.dim=0 must be at least 1"),
@@ -580,7 +582,7 @@ KEYS = [
     ),
     (
         "scheduler=chain scheduler.parts.plateau.scheduler._target_=lrbench.model.LeNet",
-        "is not a key of LeNet ()",
+        "is not a key of LeNet (weights, weights_digest)",
     ),
     (
         "scheduler._target_=lrbench.trainer.Trainer",

@@ -10,6 +10,7 @@ and what it leads to once more by where that really lives, for modules hold each
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from difflib import get_close_matches
@@ -49,10 +50,10 @@ def _is_torchvision_model(found: Any) -> bool:
 
 
 def _is_timm_model(found: Any) -> bool:
-    from timm.models import is_model, model_entrypoint
+    from timm.models import create_model, is_model, model_entrypoint
 
     name = getattr(found, "__name__", "")
-    return bool(is_model(name)) and model_entrypoint(name) is found
+    return found is create_model or (bool(is_model(name)) and model_entrypoint(name) is found)
 
 
 # Packages, and what of each may be called. Not more: torch.hub.load and its kin run what they load.
@@ -66,6 +67,7 @@ ALLOWED: Mapping[str, Callable[[Any], bool]] = {
     "lrbench.task": _is_config,
     "lrbench.trainer": _is_config,
     "schedulefree": _is_optimizer,
+    "timm.create_model": _is_timm_model,
     "timm.models": _is_timm_model,
     "torch.nn": _is_module,
     "torch.optim": _is_optimizer,
@@ -161,7 +163,9 @@ def check_arguments(
         return
     given = {"pretrained": args[0] if args else None, **arguments}
     for key, value in given.items():
-        if key.startswith(("pretrained", "checkpoint")) and value:
+        # hf-hub:NAME and local-dir:FOLDER load what someone else has written.
+        elsewhere = key == "model_name" and not re.fullmatch(r"[\w.]+", str(value))
+        if elsewhere or (key.startswith(("pretrained", "checkpoint")) and value):
             raise TrustError(
                 f"{path}.{key}={value} may load a file that runs code: if you trust it, write "
                 f"{KEY}=timm on the command line"

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lrbench.config import GROUPS, PARTS, flatten
 from lrbench.config.plain_yaml import parse_scalar
+from lrbench.files import weights
 from lrbench.files.atomic import SCRATCH, atomic_write, remove_scratch
 from lrbench.files.checksum import check_object, check_text, sealed_object, sealed_text
 from lrbench.files.reading import parse_yaml, read_bytes
@@ -45,6 +46,7 @@ PLACES = (
     "dataset.cache",
     "dataset.download",
     "dataset.root",
+    "model.weights",  # the file's content counts, as model.weights_digest
     "trainer.checkpoint_interval_seconds",
     "trainer.device",
     "trainer.num_threads",
@@ -62,7 +64,10 @@ def plain_config(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
     """What a config says of a run: resolved, without `STEERING` and Hydra's own node.
 
     A value that comes whole from a resolver, such as ``${oc.env:SEED}``, is a text that may spell
-    a number: it is that number.
+    a number: it is that number. A file of weights is named with its digest, by which it counts.
+
+    Raises:
+        ConfigError: the file of weights cannot be read.
     """
     content: Any = cfg
     if isinstance(cfg, DictConfig):
@@ -70,7 +75,12 @@ def plain_config(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
         written = OmegaConf.to_container(shown, resolve=False)
         content = _decoded(written, OmegaConf.to_container(shown, resolve=True))
     skipped = (*STEERING, "hydra")
-    return {str(key): value for key, value in content.items() if key not in skipped}
+    plain = {str(key): value for key, value in content.items() if key not in skipped}
+    model = plain.get("model")
+    if isinstance(model, Mapping) and weights.is_weights_file(model.get("weights")):
+        own = model.get("weights_digest") or weights.digest(model["weights"])
+        plain["model"] = {**model, "weights_digest": own}
+    return plain
 
 
 def _decoded(written: Any, resolved: Any) -> Any:

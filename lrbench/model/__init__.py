@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrbench.config import Call
 from lrbench.config.checks import require, require_choice
+from lrbench.files.weights import ENDINGS, is_weights_file
 from lrbench.task import Shapes
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Model(ABC):
     """What a network is made of; the shapes of the data come later."""
+
+    weights: str | None = None  # a file to begin with, in place of weights that are drawn
+    weights_digest: str | None = None  # of that file, which the run records
 
     @abstractmethod
     def build(self, shapes: Shapes) -> nn.Module:
@@ -282,17 +286,35 @@ def build_model(spec: Model | Call, shapes: Shapes, *, seed: int) -> nn.Module:
     """Build the network of `spec` on the CPU, its initial weights a function of `seed` alone.
 
     A third-party `Call` is fitted to the data as `lrbench.model.third_party` says. torch's global
-    random state is the same before and after.
+    random state is the same before and after. Weights from a file replace those that are drawn.
 
     Raises:
-        ValueError: the network does not exist for such inputs, or does not give such outputs.
+        ValueError: the network does not exist for such inputs, does not give such outputs, or is
+            not one that the weights in the file fit.
     """
     import torch
 
+    if isinstance(spec, Model):
+        weights, digest = spec.weights, spec.weights_digest
+        fits = weights is None or is_weights_file(weights)
+        rule = f"must be null, or a file whose name ends in {', '.join(ENDINGS)}"
+        require(fits, "model.weights", weights, rule)
+    else:
+        arguments = dict(spec.arguments)
+        ours = is_weights_file(arguments.get("weights"))  # else it is a key of the other library
+        weights = arguments.pop("weights") if ours else None
+        digest = arguments.pop("weights_digest", None) if ours else None
+        spec = replace(spec, arguments=arguments)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone, unlike torch.manual_seed
         if isinstance(spec, Model):
-            return spec.build(shapes)
-        from lrbench.model.third_party import build_third_party
+            model = spec.build(shapes)
+        else:
+            from lrbench.model.third_party import build_third_party
 
-        return build_third_party(spec, shapes)
+            model = build_third_party(spec, shapes)
+    if weights is not None:
+        from lrbench.model.weights import load_weights
+
+        load_weights(model, weights, digest)
+    return model

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 from omegaconf import DictConfig
 
@@ -11,6 +12,7 @@ from lrbench.config import PARTS, Call, ConfigError, build, trust
 from lrbench.config.checks import nearest
 from lrbench.dataset import DatasetConfig
 from lrbench.files import run_folder
+from lrbench.files.weights import is_weights_file
 from lrbench.model import Model
 from lrbench.optimizer import Optimizer
 from lrbench.scheduler import Scheduler
@@ -69,9 +71,22 @@ def build_parts(cfg: Mapping[str, Any] | DictConfig) -> Parts:
         scheduler=build_part(config, "scheduler"),
         dataset=build_part(config, "dataset"),
         optimizer=build_part(config, "optimizer"),
-        model=build_part(config, "model"),
+        model=_build_model_spec(config),
         task=build_part(config, "task"),
     )
+
+
+def _build_model_spec(config: dict[str, Any]) -> Model | Call:
+    """The model's spec, with the file of weights that may be named for any model."""
+    node = config.get("model")
+    if not isinstance(node, Mapping) or not is_weights_file(node.get("weights")):
+        return cast("Model | Call", build_part(config, "model"))
+    own = {key: node[key] for key in ("weights", "weights_digest") if key in node}
+    rest = {key: value for key, value in node.items() if key not in own}
+    spec: Model | Call = build_part({"model": rest}, "model")
+    if isinstance(spec, Call):
+        return replace(spec, arguments={**spec.arguments, **own})
+    return replace(spec, **own)
 
 
 def checked_seed(seed: Any) -> int:
