@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrbench.config import load as load
     from lrbench.find_lr import range_test as range_test
+    from lrbench.run.start import start as start
     from lrbench.scheduler import as_torch as as_torch
     from lrbench.task import Measure as Measure
 
@@ -23,8 +24,9 @@ _HOMES = {
     "as_torch": "scheduler",
     "load": "config",
     "range_test": "find_lr",
+    "start": "run.start",
 }
-__all__ = ["Measure", "as_torch", "load", "range_test"]
+__all__ = ["Measure", "as_torch", "load", "range_test", "start"]
 
 
 def __getattr__(name: str) -> Any:

@@ -100,6 +100,15 @@ def test_the_examples_of_schedules_in_a_loop_of_ones_own_run() -> None:
     assert sorted(lrs) == [0, pytest.approx(0.1 / 25 / 1e4)]
 
 
+def test_the_example_of_a_loop_of_ones_own_leaves_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = [block for _, block in BLOCKS if "lrbench.start(" in block]
+    exec(code, {})
+    assert '"status": "completed"' in (tmp_path / "runs" / "wsd" / "0" / "result.json").read_text()
+
+
 def test_the_example_of_a_range_test_finds_a_range() -> None:
     (code,) = [block for _, block in BLOCKS if "range_test(" in block]
     names: dict[str, Any] = {}

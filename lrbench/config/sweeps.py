@@ -137,7 +137,7 @@ def refuse_collision(cfg: DictConfig, words: Sequence[str], jobs: dict[str, Any]
             f"{path} is a file, where the folder of a run of this sweep would be: move it away, or "
             "choose another folder with hydra.sweep.dir=..."
         )
-    own = {key: content.get(key) for key in (*PARTS, "seed")}
+    own = {key: content.get(key) for key in (*PARTS, "loop", "seed")}
     if jobs.setdefault(folder, own) != own:
         raise ConfigError(
             f"{' '.join(words)} would be trained in {folder}, as another run of this sweep: name "

@@ -52,6 +52,9 @@ PLACES = (
     "trainer.num_threads",
 )
 
+# What a config says of a run whose training loop is the user's.
+PROGRAM_PARTS = ("loop", "scheduler", "optimizer", "trainer")
+
 _RESOLVER = re.compile(r"\$\{[\w.]+:.*\}")
 _ELSEWHERE = "choose another folder with hydra.run.dir=... (sweep: hydra.sweep.dir=...)"
 
@@ -62,6 +65,8 @@ class FolderError(ValueError):
 
 def plain_config(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
     """What a config says of a run: resolved, without `STEERING` and Hydra's own node.
+
+    Of a run whose training loop is the user's, only what that loop is told of the run counts.
 
     A value that comes whole from a resolver, such as ``${oc.env:SEED}``, is a text that may spell
     a number: it is that number. A file of weights is named with its digest, by which it counts.
@@ -75,12 +80,18 @@ def plain_config(cfg: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
         written = OmegaConf.to_container(shown, resolve=False)
         content = _decoded(written, OmegaConf.to_container(shown, resolve=True))
     skipped = (*STEERING, "hydra")
-    plain = {str(key): value for key, value in content.items() if key not in skipped}
-    model = plain.get("model")
+    found = {str(key): value for key, value in content.items() if key not in skipped}
+    if found.get("loop") is not None:
+        found = {key: found[key] for key in (*PROGRAM_PARTS, "seed")}
+        for group, key in (("optimizer", "lr"), ("trainer", "length")):
+            found[group] = {key: found[group][key]}
+        return found
+    found.pop("loop", None)  # lrbench's own
+    model = found.get("model")
     if isinstance(model, Mapping) and weights.is_weights_file(model.get("weights")):
         own = model.get("weights_digest") or weights.digest(model["weights"])
-        plain["model"] = {**model, "weights_digest": own}
-    return plain
+        found["model"] = {**model, "weights_digest": own}
+    return found
 
 
 def _decoded(written: Any, resolved: Any) -> Any:
@@ -199,7 +210,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         FolderError: it is not what lrbench wrote.
     """
     config = _read_yaml(folder, CONFIG)
-    missing = [key for key in (*PARTS, "seed") if key not in config]
+    parts = PROGRAM_PARTS if config.get("loop") else PARTS
+    missing = [key for key in (*parts, "seed") if key not in config]
     if missing:
         raise _damaged(folder, CONFIG, f"it has no {missing[0]}")
     keys = {key: value for key, value in config.items() if key not in STEERING}

@@ -55,7 +55,7 @@ class _Recorder(Recorder):
         self._tape = tape
 
     def record(
-        self, step: int, epoch: float, seconds: float, values: Mapping[str, float | None]
+        self, step: int, epoch: float | None, seconds: float, values: Mapping[str, float | None]
     ) -> None:
         lr, loss = values["lr"], values["train/loss"]
         assert lr is not None

@@ -45,7 +45,7 @@ class Recorder:
         next_step: the first update that this recorder will see; a TensorBoard that is already
             watching drops what it showed from there on.
         measures: those that history.csv has columns for.
-        display: shows the progress.
+        display: shows the progress; None: nothing does.
         groups: the parameter groups whose lrs have columns.
 
     Raises:
@@ -61,7 +61,7 @@ class Recorder:
         position: Position | None,
         next_step: int,
         measures: Sequence[Measure],
-        display: Display,
+        display: Display | None,
         groups: Sequence[str] = (),
     ) -> None:
         self._display = display
@@ -86,14 +86,16 @@ class Recorder:
 
     def advance(self, step: int) -> None:
         """Show that `step` updates have been taken; nothing is written."""
-        self._display.advance(step)
+        if self._display is not None:
+            self._display.advance(step)
 
     def record(
-        self, step: int, epoch: float, seconds: float, values: Mapping[str, float | None]
+        self, step: int, epoch: float | None, seconds: float, values: Mapping[str, float | None]
     ) -> None:
         """Write `values` (tag to number; None is left out) as they stood after `step` updates.
 
         Args:
+            epoch: `step` in epochs; None where epochs are unknown.
             seconds: wall time of the run so far.
         """
         rounded = {tag: np.float32(v) for tag, v in values.items() if v is not None}
@@ -102,10 +104,12 @@ class Recorder:
         lr, momentum, *cells = (
             str(rounded.get(tag, "")) for tag in ("lr", "momentum", *self._tags)
         )
-        self._write_line([str(step), f"{epoch:.6g}", lr, momentum, f"{seconds:.3f}", *cells])
+        place = "" if epoch is None else f"{epoch:.6g}"
+        self._write_line([str(step), place, lr, momentum, f"{seconds:.3f}", *cells])
         if time.monotonic() - self._last_flush >= FLUSH_SECONDS:
             self.flush()
-        self._display.update(step, values)
+        if self._display is not None:
+            self._display.update(step, values)
 
     def record_test(self, step: int, values: Mapping[str, float]) -> None:
         """Write the test's `values` (measure to number), which history.csv has no columns for."""
@@ -207,7 +211,7 @@ class SilentRecorder(Recorder):
     def advance(self, step: int) -> None: ...
 
     def record(
-        self, step: int, epoch: float, seconds: float, values: Mapping[str, float | None]
+        self, step: int, epoch: float | None, seconds: float, values: Mapping[str, float | None]
     ) -> None: ...
 
     def record_test(self, step: int, values: Mapping[str, float]) -> None: ...

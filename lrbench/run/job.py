@@ -73,7 +73,7 @@ def _lead(cfg: DictConfig, changes: Sequence[str], config_dir: Path | None) -> f
             )
             cfg = OmegaConf.create(config)
         result = run(cfg, folder, hydra_config, rerun=rerun, in_sweep=in_sweep)
-        return cast("float | None", result["val_loss"])
+        return cast("float | None", result.get("val_loss"))
     except DivergedRun as error:
         if in_sweep:  # a result like any other
             log.info(str(error))

@@ -23,6 +23,7 @@ from lrbench.model import Model
 from lrbench.optimizer import Optimizer
 from lrbench.run.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lrbench.run.parts import Parts, build_parts
+from lrbench.run.programs import run_program
 from lrbench.run.report import environment, header, outcome, summary
 from lrbench.run.signals import Stopped, StopRequest
 from lrbench.scheduler import Scheduler, lint
@@ -105,6 +106,11 @@ def _run(
     cfg: DictConfig, folder: Path, hydra: DictConfig, rerun: str | None, in_sweep: bool
 ) -> dict[str, Any]:
     config = run_folder.plain_config(cfg)
+    if "loop" in config:
+        trained = run_program(cfg, folder, hydra, rerun=rerun, in_sweep=in_sweep)
+        if trained["status"] == DIVERGED:
+            raise DivergedRun(f"diverged: recorded in {folder / run_folder.RESULT}")
+        return trained
     parts = build_parts(config)
     # Their names are texts of the command line too, which may not resolve.
     OmegaConf.to_container(hydra.runtime.choices, resolve=True)

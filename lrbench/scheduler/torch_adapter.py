@@ -21,6 +21,8 @@ class TorchScheduler(LRScheduler):
     plateau its loss and does not move the clock. A schedule that reads losses and has heard of
     none when `evaluate_every` updates are taken raises at the next ``step()``.
 
+    ``used_lrs`` are the lrs that the groups had in the update last counted, whoever set them.
+
     Its state is the number of updates and the losses so far; the schedule itself is not part of
     it, and a state of another schedule or run length is refused.
 
@@ -52,6 +54,7 @@ class TorchScheduler(LRScheduler):
         self.val_losses: tuple[float, ...] = ()
         self.val_steps: tuple[int, ...] = ()
         self.base_momenta = [_momentum(group) for group in optimizer.param_groups]
+        self.used_lrs: list[float] = []
         self._moved_momentum = False
         self._lay_out()
         for group in optimizer.param_groups:  # torch would keep those of an earlier scheduler
@@ -85,6 +88,7 @@ class TorchScheduler(LRScheduler):
             return
         if self.scheduler.reads_losses and not self.val_losses:
             self._require_a_loss()
+        self.used_lrs = [float(group["lr"]) for group in self.optimizer.param_groups]
         super().step()
         self._set_momentum()
 
