@@ -265,7 +265,6 @@ KEYS = [
         "dataset=python_docs dataset.test_fraction=0.9",
         "dataset.test_fraction=0.9 must leave something to train on beside val_fraction=0.1",
     ),
-    ("dataset=python_docs dataset.cache=null", "dataset.cache=None must be of type str"),
     ("dataset=shakespeare dataset.root=null", "dataset.root=None must be of type str"),
     ("dataset=shakespeare dataset.download=maybe", "dataset.download=maybe must be of type bool"),
     (
@@ -285,6 +284,7 @@ KEYS = [
     ("dataset=table dataset.path=???", "dataset.path has no value: write dataset.path=..."),
     ("dataset=table dataset.separator=tab", "dataset.separator=tab must be one character"),
     ("dataset=table dataset.missing=?", "dataset.missing=? must be of type tuple[str, ...]"),
+    ("dataset=python_docs dataset.cache=null", "dataset.cache=None must be of type str"),
     # model
     ("model.depth=9", "model.depth=9 must be 6n + 2: 8, 14, 20, 32, 44, 56, 110, ..."),
     ("model.depth=deep", "model.depth=deep must be of type int"),
@@ -338,6 +338,7 @@ KEYS = [
         "model.positions=none is not one of learned, rotary",
     ),
     ("model=gpt_tiny model.norm=batch", "model.norm=batch is not one of layernorm, rmsnorm"),
+    ("model=gpt_tiny model.gelu=fast", "model.gelu=fast is not one of exact, tanh"),
     ("model=gpt_tiny model.bias=some", "model.bias=some must be of type bool"),
     ("model=gpt_tiny model.dropout=1", "model.dropout=1.0 must be at least 0 and below 1"),
     ("model=hugging_face model.folder=[a]", "model.folder=['a'] must be of type str | None"),

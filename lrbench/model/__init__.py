@@ -235,6 +235,7 @@ class GPT(Model):
     width: int  # numbers that describe a token; four times as many in the MLPs
     positions: str  # learned | rotary
     norm: str  # layernorm | rmsnorm
+    gelu: str  # exact | tanh
     bias: bool  # of linear layers and of layernorm
     dropout: float  # of embeddings, attention and what each layer adds
 
@@ -246,6 +247,7 @@ class GPT(Model):
         )
         require_choice("positions", self.positions, ("learned", "rotary"))
         require_choice("norm", self.norm, ("layernorm", "rmsnorm"))
+        require_choice("gelu", self.gelu, ("exact", "tanh"))
         require(0 <= self.dropout < 1, "dropout", self.dropout, "must be at least 0 and below 1")
         even = self.positions != "rotary" or self.width // self.heads % 2 == 0
         rule = f"turns pairs of numbers, and {self.width // self.heads} a head is odd"
@@ -261,6 +263,7 @@ class GPT(Model):
             width=self.width,
             positions=self.positions,
             norm=self.norm,
+            gelu=self.gelu,
             bias=self.bias,
             dropout=self.dropout,
             context=context,

@@ -28,6 +28,7 @@ class GPTModule(nn.Module):
         width: int,
         positions: str,
         norm: str,
+        gelu: str,
         bias: bool,
         dropout: float,
         context: int,
@@ -45,7 +46,9 @@ class GPTModule(nn.Module):
         else:
             rotation = rotary(context, width // heads)
         self.register_buffer("rotation", rotation, persistent=False)
-        self.blocks = nn.ModuleList(Block(width, heads, norm, bias, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, norm, gelu, bias, dropout) for _ in range(layers)
+        )
         self.norm = make_norm(norm, width, bias)
         for name, layer in self.named_modules():
             if isinstance(layer, nn.Linear | nn.Embedding):
@@ -68,9 +71,12 @@ class GPTModule(nn.Module):
 class Block(nn.Module):
     """Attention to what came before, then an MLP on each token, each added to what it read."""
 
-    def __init__(self, width: int, heads: int, norm: str, bias: bool, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, norm: str, gelu: str, bias: bool, dropout: float
+    ) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        self.approximate = "tanh" if gelu == "tanh" else "none"
         self.norm1 = make_norm(norm, width, bias)
         self.queries_keys_values = nn.Linear(width, 3 * width, bias=bias)
         self.projection = nn.Linear(width, width, bias=bias)
@@ -81,7 +87,7 @@ class Block(nn.Module):
     def forward(self, stream: Tensor, rotation: Tensor | None) -> Tensor:  # (N, tokens, width)
         mixed = self.attention(self.norm1(stream), rotation)
         stream = stream + F.dropout(mixed, self.dropout, self.training)
-        hidden = F.gelu(self.hidden(self.norm2(stream)), approximate="tanh")
+        hidden = F.gelu(self.hidden(self.norm2(stream)), approximate=self.approximate)
         return stream + F.dropout(self.output(hidden), self.dropout, self.training)
 
     def attention(self, stream: Tensor, rotation: Tensor | None) -> Tensor:

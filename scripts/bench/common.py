@@ -8,7 +8,7 @@ import platform
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class Job:
         shape: (H, C) of random images in its place, or None for the dataset itself.
         compile, precision: as the job's experiment has them for a run of its own length.
         lr: the peak lr; that of conf/optimizer/sgd.yaml is too high for a network without norms.
+        settings: keys of the dataset that differ from its file.
+        clip: the largest gradient norm.
     """
 
     model: str
@@ -69,6 +71,10 @@ class Job:
     compile: bool = False
     precision: str = "auto"
     lr: float = 0.1
+    task: str = "classification"
+    optimizer: str = "sgd"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    clip: float | None = None
 
     @property
     def name(self) -> str:
@@ -77,7 +83,7 @@ class Job:
 
     def data(self, num_images: int = 0, *, channels_last: bool = True, **settings: Any) -> Data:
         """The data that a run of this job would train on, `num_images` where they are random."""
-        config = load("dataset", self.dataset, **settings)
+        config = load("dataset", self.dataset, **{**self.settings, **settings})
         if self.shape is not None:
             config = Noise(
                 num_images=num_images,
@@ -95,14 +101,15 @@ class Job:
     def loop(self, data: Data, num_steps: int, *, seed: int = 0, **settings: object) -> Loop:
         """The loop that ``python -m lrbench model=… dataset=…`` builds, for `num_steps` updates."""
         own = {name: getattr(self, name) for name in ("batch_size", "compile", "precision")}
-        trainer = load("trainer", "default", length=f"{num_steps} steps", **{**own, **settings})
+        own |= {"length": f"{num_steps} steps", "max_grad_norm": self.clip}
+        trainer = load("trainer", "default", **{**own, **settings})
         hardware.set_up(trainer, CPU)
         return assemble(
             load("model", self.model),
-            load("task", "classification"),
+            load("task", self.task),
             data,
             load("scheduler", "cosine"),
-            load("optimizer", "sgd", lr=self.lr),
+            load("optimizer", self.optimizer, lr=self.lr),
             trainer,
             seed=seed,
             device=CPU,
@@ -112,7 +119,17 @@ class Job:
 RESNET8 = Job("resnet8", "digits", 64)
 LENET = Job("lenet", "fashion_mnist", 64, (28, 1), lr=0.01)
 RESNET20 = Job("resnet20", "cifar10", 128, (32, 3), compile=True, precision="bf16_if_native")
-JOBS = {job.model: job for job in (RESNET8, LENET, RESNET20)}
+GPT_NANO = Job(  # nanoGPT's recipe for a CPU, on a text that needs no download
+    "gpt_nano",
+    "python_docs",
+    12,
+    lr=1e-3,
+    task="language_modelling",
+    optimizer="adamw",
+    settings={"context": 64},
+    clip=1.0,
+)
+JOBS = {job.model: job for job in (RESNET8, LENET, RESNET20, GPT_NANO)}
 
 
 def train(loop: Loop, warm_up: int = 0) -> float:

@@ -13,12 +13,11 @@ import time
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from common import JOBS, WARM_UP, Job, heading, interleaved, spread, table, train
 
 from lrbench.dataset import Data
 
-STEPS = {"resnet8": 100, "lenet": 60, "resnet20": 12}
+STEPS = {"resnet8": 100, "lenet": 60, "resnet20": 12, "gpt_nano": 30}
 
 
 def bare(job: Job, data: Data, num_steps: int) -> float:
@@ -35,7 +34,9 @@ def bare(job: Job, data: Data, num_steps: int) -> float:
             began = time.perf_counter()
         with loop.autocast():
             logits = model(images)
-        F.cross_entropy(logits.float(), labels).backward()
+        loop.task.loss(logits.float(), labels).backward()
+        if job.clip is not None:
+            torch.nn.utils.clip_grad_norm_(loop.model.parameters(), job.clip)
         optimizer.step()
         optimizer.zero_grad()
     return time.perf_counter() - began
@@ -43,7 +44,7 @@ def bare(job: Job, data: Data, num_steps: int) -> float:
 
 def main(models: Sequence[str], repeats: int) -> None:
     """Print a line per model."""
-    heading(f"images/s of lrbench's updates and of a bare loop, medians of {repeats} [extremes]")
+    heading(f"examples/s of lrbench's updates and of a bare loop, medians of {repeats} [extremes]")
     rows = []
     for name in models:
         job, steps = JOBS[name], STEPS[name]

@@ -8,6 +8,10 @@ Same model, initial weights, images, augmentation, batch size, optimizer, schedu
 - lrbench, as its configs have it (resnet20 compiled, and in bf16 on a CPU with AMX), with records
   and without evaluations.
 
+gpt_nano is held against nanoGPT's order of operations on its recipe for a CPU: each batch stacked
+from random places of a mapped file of tokens, eager, in fp32, AdamW unfused, the loss fetched from
+every update.
+
 With --accuracy it trains each on the real images for equal epochs over several seeds instead.
 """
 
@@ -27,6 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as lightning
 import torch
 import torch.nn.functional as F
@@ -36,10 +41,11 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from lrbench.config import load
-from lrbench.dataset import Data
+from lrbench.dataset import Data, windows
 from lrbench.dataset.data import Store
 from lrbench.dataset.transform import Transform
 from lrbench.model import build_model
+from lrbench.trainer.evaluate import evaluate
 
 STEPS = {"resnet8": 30, "lenet": 30, "resnet20": 12}  # of an epoch; the first is not timed
 WORKERS = (0, 1, 2)
@@ -89,7 +95,7 @@ def network(job: Job, data: Data, seed: int) -> nn.Module:
     """The model with lrbench's initial weights."""
     return build_model(
         load("model", job.model),
-        data.shapes(load("task", "classification").build(data.examples)),
+        data.shapes(load("task", job.task).build(data.examples)),
         seed=seed,
     )
 
@@ -167,6 +173,93 @@ def lightning_epochs(
         )
         trainer.fit(module, loader)
     return module.seconds
+
+
+class NanoGPT:
+    """The training part of a text, and the loop that nanoGPT runs on it."""
+
+    def __init__(self, job: Job, data: Data, folder: Path) -> None:
+        self.job, self.data = job, data
+        self.context = data.examples.inputs[0]
+        store = data.train._store
+        assert isinstance(store, windows.Text)
+        array = store._mapped[: len(data.train) * self.context].astype(np.uint16)
+        array.tofile(folder / "train.bin")
+        self.path = folder / "train.bin"
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Windows of random places, and the tokens that follow each of theirs."""
+        tokens = np.memmap(self.path, dtype=np.uint16, mode="r")  # anew each time, against a leak
+        starts = torch.randint(len(tokens) - self.context, (self.job.batch_size,)).tolist()
+        inputs, targets = (
+            torch.stack(
+                [torch.from_numpy(tokens[i : i + self.context].astype(np.int64)) for i in places]
+            )
+            for places in (starts, [i + 1 for i in starts])
+        )
+        return inputs, targets
+
+    def train(self, num_steps: int, seed: int) -> tuple[float, nn.Module]:
+        """Seconds of `num_steps` updates after `WARM_UP` others, and the network."""
+        job, total = self.job, WARM_UP + num_steps
+        torch.manual_seed(seed)
+        model = network(job, self.data, seed).train()
+        weights = [p for p in model.parameters() if p.ndim >= 2]
+        rest = [p for p in model.parameters() if p.ndim < 2]
+        groups = [
+            {"params": weights, "weight_decay": 0.05},  # as conf/optimizer/adamw.yaml has it
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=job.lr, betas=(0.9, 0.999))
+        began = time.perf_counter()
+        batch = self.batch()
+        for step in range(total):
+            if step == WARM_UP:
+                began = time.perf_counter()
+            for group in optimizer.param_groups:
+                group["lr"] = job.lr * (1 + math.cos(math.pi * step / total)) / 2
+            inputs, targets = batch
+            logits = model(inputs)
+            loss = F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1))
+            batch = self.batch()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            loss.item()
+        return time.perf_counter() - began, model
+
+
+def text_speeds(repeats: int, num_steps: int) -> None:
+    """Print tokens/s of gpt_nano in nanoGPT's loop and in lrbench's, and the losses they reach."""
+    job = JOBS["gpt_nano"]
+    heading(f"tokens/s, and validation loss after {WARM_UP + num_steps} updates; {repeats} seeds")
+    data = job.data()
+    tokens = num_steps * job.batch_size * data.examples.inputs[0]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = NanoGPT(job, data, Path(folder))
+        found: dict[str, list[tuple[float, float]]] = {"nanoGPT": [], "lrbench": []}
+        for seed in range(repeats):
+            seconds, model = theirs.train(num_steps, seed)
+            found["nanoGPT"].append((tokens / seconds, val_loss(job, model, data)))
+            loop = job.loop(data, WARM_UP + num_steps, seed=seed, eval_interval="100%")
+            seconds = train(loop, WARM_UP)
+            found["lrbench"].append((tokens / seconds, val_loss(job, loop.model, data)))
+    for name, pairs in found.items():
+        speeds, losses = zip(*pairs, strict=True)
+        rows.append([name, spread(speeds, ",.0f"), spread(losses, ".3f")])
+    ratios = [b[0] / a[0] for a, b in zip(found["nanoGPT"], found["lrbench"], strict=True)]
+    table(
+        ["", "tokens/s", "validation loss"],
+        [*rows, ["lrbench / nanoGPT", spread(ratios, ".2f"), ""]],
+    )
+
+
+def val_loss(job: Job, model: nn.Module, data: Data) -> float:
+    """Nats per token of the validation part."""
+    task = load("task", job.task).build(data.examples)
+    return evaluate(model, data.val.batches(128), task, autocast=contextlib.nullcontext)["loss"]
 
 
 def speeds(models: Sequence[str], repeats: int) -> None:
@@ -266,6 +359,7 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--accuracy", type=int, metavar="SEEDS", help="compare accuracies instead")
     parser.add_argument("--precision", help="lrbench's, in place of its experiment's")
+    parser.add_argument("--updates", type=int, default=100, help="of gpt_nano")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--images", type=int, default=10**9, help="training images at most")
     parser.add_argument(
@@ -287,4 +381,7 @@ if __name__ == "__main__":
             arguments.root,
         )
     else:
-        speeds(arguments.models, arguments.repeats)
+        if images := [name for name in arguments.models if name != "gpt_nano"]:
+            speeds(images, arguments.repeats)
+        if "gpt_nano" in arguments.models:
+            text_speeds(arguments.repeats, arguments.updates)

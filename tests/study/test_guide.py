@@ -230,6 +230,7 @@ def test_without_cosine_the_best_strategy_without_a_warmup_is_run() -> None:
         ("lenet", {}, None),
         ("resnet8", {"width": 32}, "resnet20"),
         ("resnet8", {"depth": 26}, None),  # the command's depth holds for every choice
+        ("gpt_tiny", {}, "gpt_nano"),
         ("my_own", {}, None),
     ],
 )
