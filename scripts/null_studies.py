@@ -1,35 +1,143 @@
-"""How often a study claims what is not so: python scripts/null_studies.py --studies 200
+"""How often claims are false: python scripts/null_studies.py {methods,looks,draws,reports}
 
-Makes up studies in which all schedules are equal, at every peak lr and budget, and nothing that the
-guide looks into has any effect; then counts the studies whose report says otherwise. Seeds share
-noise, accuracies are counts of test images. About 1.5 seconds a study on one core.
+Studies whose truth is known, and what is claimed of them. `methods` holds ways to make simultaneous
+intervals against each other, `looks` reads growing data again and again, `draws` tunes equal
+schedules on noisy seeds; these three are arrays of numbers. `reports` makes whole studies (tuned
+and untuned runs at two budgets, the guide) and counts what their reports claim. The unit is the
+standard deviation of a difference between two schedules on one seed. The tables in
+lrbench/compare/README.md are made by this script; each line says its number of studies.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
+from numpy.typing import NDArray
+from scipy import stats
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "study"))
 from study_runs import Truth, imagine, runs_of, study
 
+from lrbench.compare import inference
+from lrbench.compare.family import level
 from lrbench.compare.settings import Margin
+from lrbench.compare.verdict import losses
 from lrbench.study import guide
 from lrbench.study.records import Point
 from lrbench.study.report import tracks
 from lrbench.study.report.recommendation import recommend
 
-SD = 0.004  # of an accuracy: shared by a seed's runs, and once more for each run
-TEST_IMAGES = 360
-VAL_IMAGES = 144
-FOLDER = Path("null")
+Array = NDArray[np.float64]
+STRATEGIES = 4
+COLLAPSE = 8.0  # how much a run loses that collapses, in standard deviations of a run
+WORLDS = ("normal", "unequal", "skewed", "heavy skew", "collapses", "counts")
+METHODS = ("simultaneous (used)", "Tukey, one variance", "own variances", "sign flips, Holm")
+
+
+def noise(generator: np.random.Generator, world: str, *shape: int) -> Array:
+    """Scores of studies without any difference, (studies, seeds, strategies)."""
+    x = generator.normal(size=shape) / math.sqrt(2)
+    one = shape[:-1]
+    if world == "unequal":  # one schedule varies three times as much
+        x[..., 0] *= 3
+    elif world in ("skewed", "heavy skew"):  # exponential; heavy: of twice the deviation
+        x[..., 0] = (1 - generator.exponential(size=one)) / math.sqrt(2)
+        x[..., 0] *= 2 if world == "heavy skew" else 1
+    elif world == "collapses":  # 5 % of its runs, at equal mean
+        lost = generator.random(one) < 0.05
+        x[..., 0] += (0.05 - lost) * COLLAPSE / math.sqrt(2)
+    elif world == "counts":
+        x = np.round(x)
+    return x
+
+
+def by_method(x: Array) -> dict[str, tuple[Array, Array]]:
+    """Differences and half-widths of one study by each way to make intervals; (pairs,) each."""
+    n, k = x.shape
+    i, j = np.triu_indices(k, 1)
+    d = x[:, i] - x[:, j]
+    mean, own = d.mean(axis=0), d.var(axis=0, ddof=1)
+    found = inference.paired(x, resolution=0.0)
+    pooled = np.full(len(own), own.mean())
+    wide = inference.critical(k, (n - 1) * (k - 1), 0.05)
+    narrow = inference.critical(k, n - 1, 0.05)
+    halves = (found.half[i, j], wide * np.sqrt(pooled / n), narrow * np.sqrt(own / n))
+    made = {name: (mean, half) for name, half in zip(METHODS, halves, strict=False)}
+    if n <= 8:
+        made[METHODS[3]] = (mean, np.where(_holm(_sign_flips(d)) < 0.05, 0.0, math.inf))
+    return made
+
+
+def _sign_flips(d: Array) -> Array:
+    """Exact p of each column's mean under all changes of sign."""
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(d) - 1)))
+    sums = np.abs(signs @ d[1:] + d[0])
+    return np.asarray((sums >= np.abs(d.sum(axis=0)) - 1e-9).mean(axis=0))
+
+
+def _holm(p: Array) -> Array:
+    order = np.argsort(p)
+    raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.asarray(raised[np.argsort(order)])
+
+
+def methods(num: int) -> None:
+    """False differences in any pair, and the power to tell a leading schedule from one other."""
+    generator = np.random.default_rng(0)
+    for n, world in itertools.product((5, 8, 20), WORLDS):
+        counts: Counter[str] = Counter()
+        for x in noise(generator, world, num, n, STRATEGIES):
+            for name, (mean, half) in by_method(x).items():
+                counts[name] += bool((np.abs(mean) > half).any())
+        _tell(f"any false difference, n = {n}, {world}", counts, num)
+    for n, lead in ((5, 2.0), (8, 1.0), (8, 1.5), (20, 0.6)):
+        counts = Counter()
+        for x in noise(generator, "normal", num, n, STRATEGIES) + np.eye(STRATEGIES)[0] * lead:
+            for name, (mean, half) in by_method(x).items():
+                counts[name] += (mean > half)[: STRATEGIES - 1].mean()
+        _tell(f"power, n = {n}, one of four {lead} ahead", counts, num)
+
+
+def looks(num: int) -> None:
+    """Any false difference at any reading, from 6 to 40 seeds, once for each added seed."""
+    generator = np.random.default_rng(0)
+    at = range(6, 41)
+    levels = {n: level([m / 40 for m in range(6, n + 1)]) for n in at}
+    for k in (2, STRATEGIES):
+        counts: Counter[str] = Counter()
+        for x in noise(generator, "normal", num, 40, k):
+            paid = (inference.paired(x[:n], alpha=levels[n]).beats.any() for n in at)
+            counts["paid for"] += any(paid)
+            counts["not paid for"] += any(inference.paired(x[:n]).beats.any() for n in at)
+            counts["read once, at 40"] += bool(inference.paired(x).beats.any())
+        _tell(f"any false difference at any of 35 readings, k = {k}", counts, num)
+
+
+def draws(num: int) -> None:
+    """Four schedules of equal response to five peak lrs, each tuned on two seeds."""
+    generator = np.random.default_rng(0)
+    response = -np.array([4.0, 1.0, 0.0, 1.0, 4.0])
+    for n, val_sd in ((8, 0.6), (20, 1.0)):
+        counts: Counter[str] = Counter()
+        for _ in range(num):
+            shape = (5, STRATEGIES, len(response))  # five draws
+            tried = response + val_sd * generator.normal(size=(2, *shape)).mean(axis=0)
+            truth = response[tried.argmax(axis=-1)]  # (draws, strategies): at the lrs chosen
+            scores = truth[:, None] + noise(generator, "normal", 5, n, STRATEGIES)
+            once = inference.paired(scores[0]).beats
+            counts["of the schedules, one draw"] += bool(once.any())
+            worse = truth[0][:, None] <= truth[0]
+            counts["at these lrs, one draw"] += bool((once & worse).any())
+            counts["of the schedules, five draws"] += bool(inference.over_draws(scores).beats.any())
+        _tell(f"any false difference, tuned, validation sd {val_sd}, n = {n}", counts, num)
 
 
 def draw(*address: object) -> float:
@@ -37,70 +145,108 @@ def draw(*address: object) -> float:
     return float(np.random.default_rng(zlib.crc32(repr(address).encode())).normal())
 
 
-def null_world(number: int, point: Point, given: Mapping[str, str]) -> Truth:
-    """What a run comes to in study `number`: noise alone, whatever its schedule."""
-    seed = draw(number, given["trainer.length"], point.seed)
-    # A run without a plateau's cut is the same run, which only the cut makes another.
-    own = (number, *sorted(o for o in point.overrides if "min_factor" not in o))
-    test, val = (0.95 + SD * (seed + draw(*own, what)) for what in ("test", "val"))
-    held = float(given.get("scheduler.min_factor", 0.0))
-    fires = point.strategy == "plateau" and held < 1
-    return Truth(
-        test=round(min(test, 1) * TEST_IMAGES) / TEST_IMAGES,
-        val=round(min(val, 1) * VAL_IMAGES) / VAL_IMAGES,
-        late_gain=0.01 + SD * draw(*own, "late"),
-        cuts=(60,) if fires else (),
-        gain_at_cut=SD * draw(*own, "cut"),
-        norm=float(np.exp(1 + 0.2 * seed + 0.3 * draw(*own, "norm"))),
-    )
+SD = 0.004  # of an accuracy: shared by a seed's runs, and once more for each run
+VAL_IMAGES = 144
+FOLDER = Path("null")
+LEADS = {"cosine": 0.0, "onecycle": -0.003, "plateau": -0.006, "warmup_decay": 0.0}  # "planted"
 
 
-def errors(number: int) -> list[str]:
-    """What study `number` claims though nothing is so."""
+def world_of(number: int, kind: str, images: int) -> Callable[[Point, Mapping[str, str]], Truth]:
+    """What a run comes to in study `number`."""
 
     def world(point: Point, given: Mapping[str, str]) -> Truth:
-        return null_world(number, point, given)
+        seed = draw(number, given["trainer.length"], point.seed)
+        # A run without a plateau's cut is the same run, which only the cut makes another.
+        own = (number, *sorted(o for o in point.overrides if "min_factor" not in o))
+        mine, val = draw(*own, "test"), draw(*own, "val")
+        if point.strategy == "cosine":
+            uniform = float(stats.norm.cdf(mine))
+            mine = {
+                "unequal": 3 * mine,
+                "skewed": 1 + math.log(max(uniform, 1e-12)),
+                "collapses": mine + (0.05 - (draw(*own, "fate") < stats.norm.ppf(0.05))) * COLLAPSE,
+            }.get(kind, mine)
+        lead = LEADS.get(point.strategy, 0.0) if kind == "planted" else 0.0
+        held = float(given.get("scheduler.min_factor", 0.0))
+        fires = point.strategy == "plateau" and held < 1
+        test = 0.93 + lead + SD * (seed + mine)
+        return Truth(
+            test=round(min(test, 1) * images) / images,
+            val=round(min(0.93 + lead + SD * (seed + val), 1) * VAL_IMAGES) / VAL_IMAGES,
+            late_gain=0.01 + SD * draw(*own, "late"),
+            cuts=(60,) if fires else (),
+            gain_at_cut=SD * draw(*own, "cut"),
+            norm=float(np.exp(1 + 0.2 * seed + 0.3 * draw(*own, "norm"))),
+            size=images,
+        )
 
-    outcome = imagine(FOLDER, world, study(budgets=["30%", "100%"]))
+    return world
+
+
+def errors(number: int, kind: str, images: int, seeds: int) -> set[str]:
+    """What study `number` claims though it is not so."""
+    world = world_of(number, kind, images)
+    made = study(budgets=["30%", "100%"], final_seeds=list(range(100, 100 + seeds)))
+    outcome = imagine(FOLDER, world, made)
     runs = runs_of(outcome, world)
-    claimed, margin = [], Margin.of(None, outcome.measure, 0.95)
+    margin = Margin.of(None, outcome.measure, 0.95)
+    truth = LEADS if kind == "planted" else dict.fromkeys(LEADS, 0.0)
+    found = set()
     for stage in outcome.stages:
-        for kind, own in (("tuned", stage.final), ("untuned", stage.untuned)):
-            analysis = tracks.track(outcome, stage, own, runs, kind)
+        for track, own in (("tuned", stage.final), ("untuned", stage.untuned)):
+            analysis = tracks.track(outcome, stage, own, runs, track)
             assert analysis is not None
-            if any(pair.finding.startswith("beats") for pair in analysis.pairs):
-                claimed.append(f"beats, {kind} at {100 * stage.share:g} %")
-            full = kind == "tuned" and stage is outcome.full
-            if full and recommend(outcome, analysis, runs).sure:
-                claimed.append("a sure recommendation")
-    for verdict in guide.judge(outcome, runs, margin):
-        if verdict.finding == "supported":
-            claimed.append(f"supported: {verdict.claim}")
-    return claimed
+            for pair in analysis.pairs:
+                lead = truth[pair.a] - truth[pair.b]
+                if pair.finding.startswith("beats") and lead <= 0:
+                    found.add("false beats")
+                if "equivalent" in pair.finding and abs(lead) > margin.size:
+                    found.add("false equivalent")
+            best = max(truth.values())
+            if any(best - truth[x.strategy] > x.may_lose for x in losses(analysis)):
+                found.add("loses more than told")
+            full = track == "tuned" and stage is outcome.full
+            if full and kind != "planted" and recommend(outcome, analysis, runs).sure:
+                found.add("a sure recommendation")
+            if (
+                full
+                and kind == "planted"
+                and "plateau" in {p.b for p in analysis.pairs if p.finding.startswith("beats")}
+            ):
+                found.add("true: plateau is beaten")
+    claims = guide.judge(outcome, runs, margin)
+    if kind != "planted" and any(claim.finding == "supported" for claim in claims):
+        found.add("supported by the guide")
+    if found - {"true: plateau is beaten", "loses more than told"}:
+        found.add("ANY FALSE CLAIM")
+    return found
+
+
+def reports(num: int) -> None:
+    """Whole reports: any false claim in any of their comparisons or by the guide."""
+    cases = [(kind, 2000, 8) for kind in ("normal", "unequal", "skewed", "collapses", "planted")]
+    cases += [("normal", 360, 8), ("normal", 10_000, 8), ("normal", 10_000, 5)]
+    for kind, images, seeds in cases:
+        counts: Counter[str] = Counter({"ANY FALSE CLAIM": 0, "loses more than told": 0})
+        for number in range(num):
+            counts.update(errors(number, kind, images, seeds))
+        _tell(f"reports, {kind}, {images} test images, n = {seeds}", counts, num)
+
+
+def _tell(title: str, counts: Mapping[str, float], num: int) -> None:
+    error = 100 / math.sqrt(num)
+    told = "; ".join(f"{name} {100 * count / num:.1f} %" for name, count in counts.items())
+    print(f"{title} ({num} studies, ± {0.43 * error:.1f} at 5 %): {told}", flush=True)
 
 
 def main() -> None:
-    """Count over the studies and print a line per kind of error."""
+    """Run one kind of studies."""
+    kinds = {"methods": methods, "looks": looks, "draws": draws, "reports": reports}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=200)
-    parser.add_argument("--first", type=int, default=0, help="number of the first study")
+    parser.add_argument("kind", choices=kinds)
+    parser.add_argument("--studies", type=int, default=1000)
     arguments = parser.parse_args()
-    counts: Counter[str] = Counter()
-    any_beats = 0
-    for number in range(arguments.first, arguments.first + arguments.studies):
-        found = errors(number)
-        counts.update(found)
-        any_beats += any(text.startswith("beats") for text in found)
-    kinds = [f"beats, {k} at {b} %" for k in ("tuned", "untuned") for b in (100, 30)]
-    kinds += ["a sure recommendation", *(f"supported: {m.CLAIM}" for m in guide.CLAIMS)]
-    rows = [(kind, counts[kind]) for kind in kinds]
-    for kind, count in [*rows, ("beats, in any of the four comparisons", any_beats)]:
-        interval = binomtest(count, arguments.studies).proportion_ci(method="exact")
-        low, high = 100 * interval.low, 100 * interval.high
-        share = 100 * count / arguments.studies
-        print(
-            f"{count:4d} of {arguments.studies}  {share:5.1f} %  ({low:.1f} to {high:.1f})  {kind}"
-        )
+    kinds[arguments.kind](arguments.studies)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def compare(
         dirs: a folder of runs, of one sweep or several; or several folders.
         output: where to write; None: the first of `dirs`, or "comparison" in it if it is a study's,
             which has a report of its own.
-        settings: see `lrbench.compare.settings.Settings` (metric, margin, targets, seed, ...).
+        settings: see `lrbench.compare.settings.Settings` (metric, margin, planned_seeds, ...).
 
     Raises:
         ValueError: there is no finished run, a folder is missing, or a setting has no meaning.
@@ -58,6 +58,7 @@ def compare(
 
     # Half a second of imports, only once there is something to compare.
     from lrbench.compare.analysis import analyse
+    from lrbench.compare.family import family_of
     from lrbench.compare.groups import LR, split
     from lrbench.compare.heat_map import heat_map
     from lrbench.compare.plots import PICTURES, draw
@@ -74,7 +75,7 @@ def compare(
     analyses = []
     for group in groups:
         try:
-            analyses.append(analyse(group, checked))
+            analyses.append(analyse(group, checked, family_of(group, groups, checked, folders[0])))
         except CompareError as error:  # another group may have what this one lacks
             if len(groups) == 1 or (group is groups[-1] and not analyses):
                 raise

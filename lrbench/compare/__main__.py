@@ -19,7 +19,8 @@ OPTIONS = {
     "guessing to the best strategy's median, 0.93 the value itself (default: 50%%,90%%,99%%)",
     "metric": "what to compare by, such as test_loss or best_val_accuracy (default: the first "
     "measure of the runs, on the test split where they have one)",
-    "seed": "of the resampling (default: 0)",
+    "planned_seeds": "seeds that each strategy will have in the end, where runs are compared "
+    "before all are there (default: those there at the first reading)",
     "chance": "what guessing scores, such as 0.1 (default: as the runs record it)",
     "vary": "config key that is part of the strategy, such as optimizer.lr; may be repeated",
     "ignore": "config key that may differ between runs compared, such as trainer.num_threads; may "
@@ -44,15 +45,22 @@ def parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     found.add_argument("dirs", nargs="+", type=Path, metavar="DIR", help="folder of runs or sweeps")
-    kinds = {"seed": int, "chance": float, "output": Path}
+    kinds = {"planned_seeds": int, "chance": float, "output": Path}
     for name, text in OPTIONS.items():
         action = "append" if name in ("vary", "ignore") else "store"
-        found.add_argument(f"--{name}", type=kinds.get(name, str), action=action, help=text)
+        found.add_argument(
+            f"--{name.replace('_', '-')}", type=kinds.get(name, str), action=action, help=text
+        )
     return found
 
 
 def _compare(words: list[str]) -> None:
-    own = [f"--{word}" if word.partition("=")[0] in OPTIONS else word for word in words]
+    keys = {name: name.replace("_", "-") for name in OPTIONS}
+    own = [
+        f"--{keys[key]}={value}" if (key := word.partition("=")[0]) in keys else word
+        for word in words
+        for value in [word.partition("=")[2]]
+    ]
     given = vars(parser().parse_args(own))
     for name in ("vary", "ignore"):
         given[name] = tuple(given.get(name, ()))

@@ -18,9 +18,11 @@ import numpy as np
 import pandas as pd
 
 from lrbench.compare.evaluations import PHASES, Evaluations
+from lrbench.compare.family import Family
 from lrbench.compare.find import CompareError
-from lrbench.compare.groups import Group, Member
-from lrbench.compare.pairs import compared, marked
+from lrbench.compare.groups import SPLIT, Group, Member
+from lrbench.compare.inference import Intervals
+from lrbench.compare.pairs import BLOCK, compared, marked, ordered
 from lrbench.compare.preference import preference
 from lrbench.compare.read import Problem
 from lrbench.compare.rows import AtLr, Mean, Pair, Reached, Standing
@@ -43,6 +45,9 @@ class Analysis:
         runs: one row per run, all peak lrs.
         chosen: the rows of `runs` that are compared: all, or each strategy's at its best lr.
         standings: one per strategy, best first.
+        family: the error rate of what is claimed, and what it is shared with.
+        intervals: of the differences between strategies, in the order of `standings`; all that is
+            claimed is read off them.
         pairs: one per pair of strategies, the better one first.
         sensitivity: one per strategy and peak lr; empty where the lr was not swept.
     """
@@ -57,6 +62,8 @@ class Analysis:
     runs: pd.DataFrame
     chosen: pd.DataFrame
     standings: tuple[Standing, ...]
+    family: Family
+    intervals: Intervals
     pairs: tuple[Pair, ...]
     sensitivity: tuple[AtLr, ...]
 
@@ -76,8 +83,11 @@ class Analysis:
         return "updates" if self.group.axis == "step" else "epochs"
 
 
-def analyse(group: Group, settings: Settings) -> Analysis:
+def analyse(group: Group, settings: Settings, family: Family) -> Analysis:
     """Compute every number of `group`.
+
+    Args:
+        family: how much may be claimed.
 
     Raises:
         CompareError: no run has the metric, or a setting has no meaning for it.
@@ -92,9 +102,14 @@ def analyse(group: Group, settings: Settings) -> Analysis:
     for name, value in targets.items():
         runs[f"to_{name}"] = [math.nan if c is None else c.first_reaching(value) for c in curves]
     chosen = runs[runs["chosen"]].reset_index(drop=True)
-    standings = _standings(chosen, list(targets), measure)
+    size, _ = evaluated_on(group, metric)
+    resolution = 1 / size if measure.unit == POINTS and size else 0.0
+    standings, intervals = ordered(
+        chosen, _standings(chosen, list(targets), measure), measure, family.alpha, resolution,
+        paired=group.paired,
+    )  # fmt: skip
     margin = Margin.of(settings.margin, measure, standings[0].mean_score)
-    pairs = compared(chosen, standings, measure, margin.size, settings.seed, paired=group.paired)
+    pairs = compared(chosen, standings, intervals, measure, margin.size)
     return Analysis(
         group=group,
         settings=settings,
@@ -106,6 +121,8 @@ def analyse(group: Group, settings: Settings) -> Analysis:
         runs=runs,
         chosen=chosen,
         standings=marked(standings, pairs),
+        family=family,
+        intervals=intervals,
         pairs=pairs,
         sensitivity=sensitivity,
     )
@@ -147,6 +164,16 @@ def _metric(group: Group, settings: Settings) -> tuple[str, Measure, Group, list
     return metric, measure, replace(group, members=members, notes=(*group.notes, *told)), notes
 
 
+def evaluated_on(group: Group, metric: str) -> tuple[int, str]:
+    """How many examples the metric is measured on, 0 if unknown, and what they are called."""
+    split = split_metric(metric)[0].removeprefix("best_")
+    result = group.members[0].run.result
+    size = result.data.get(split)
+    named = "test" if split == "test" else "validation"
+    known = size if isinstance(size, int) and size > 0 else 0
+    return known, f"{named} {result.unit or 'examples'}"
+
+
 def _measure(
     group: Group, metric: str, measure: Measure
 ) -> tuple[pd.DataFrame, list[Evaluations | None]]:
@@ -170,6 +197,7 @@ def _measure(
                 "strategy": member.strategy,
                 "lr": member.lr,
                 "seed": run.seed,
+                "split": str(run.config.get(SPLIT, "")),
                 "status": run.result.status,
                 "steps": run.result.steps,
                 "score": measure.exact(measure.score(value, completed=completed)),
@@ -224,8 +252,8 @@ def _targets(
 
 
 def _standings(chosen: pd.DataFrame, targets: list[str], measure: Measure) -> list[Standing]:
-    """One per strategy, best first; marks come later."""
-    constant = chosen[chosen["strategy"] == REFERENCE].set_index("seed")["late_gain"]
+    """One per strategy; ranks and marks come later."""
+    constant = chosen[chosen["strategy"] == REFERENCE].set_index(BLOCK)["late_gain"]
     metrics = [
         c for c in chosen if c.startswith(("test_", "val_", "best_val_")) and c != "val_score"
     ]
@@ -234,7 +262,6 @@ def _standings(chosen: pd.DataFrame, targets: list[str], measure: Measure) -> li
         completed = runs[runs["status"] == "completed"]
         own = Mean.of(completed["score"])
         scores = runs["score"]
-        to = {name: runs[f"to_{name}"].dropna() for name in targets}  # NaN: no curve
         found.append(
             Standing(
                 strategy=str(strategy),
@@ -249,34 +276,15 @@ def _standings(chosen: pd.DataFrame, targets: list[str], measure: Measure) -> li
                 sd_score=completed["score"].std(ddof=1),
                 completed_score=own,
                 means={metric: Mean.of(completed[metric]) for metric in metrics},
-                targets={
-                    name: Reached(_censored_median(at), int(np.isfinite(at).sum()), len(at))
-                    for name, at in to.items()
-                },
+                targets={name: Reached.of(runs[f"to_{name}"]) for name in targets},
                 phases={phase: Mean.of(runs[phase]) for phase in PHASES},
-                late_gain_over_constant=Mean.of(runs.set_index("seed")["late_gain"] - constant),
+                late_gain_over_constant=Mean.of(runs.set_index(BLOCK)["late_gain"] - constant),
                 seconds=completed["seconds"].median(),
                 units_per_second=completed["units_per_second"].median(),
             )
         )
 
-    def order(standing: Standing) -> tuple[float, float]:
-        lost = standing.num_diverged / standing.num_runs if measure.guess is None else 0.0
-        mean = standing.mean_score
-        return lost, math.inf if math.isnan(mean) else -measure.sign * measure.exact(mean)
-
-    found.sort(key=lambda standing: (order(standing), standing.strategy))
-    keys = [order(standing) for standing in found]
-    return [replace(s, rank=keys.index(key) + 1) for s, key in zip(found, keys, strict=True)]
-
-
-def _censored_median(values: pd.Series) -> float:
-    """The median where some values are only known to lie beyond the end of the run (inf)."""
-    ordered = np.sort(values.to_numpy(dtype=float))
-    if len(ordered) == 0:
-        return math.nan
-    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    return float(high) if math.isinf(high) else float((low + high) / 2)
+    return found
 
 
 def _sensitivity(runs: pd.DataFrame, measure: Measure) -> tuple[AtLr, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
+from scipy.optimize import isotonic_regression
 
 from lrbench.task.measure import Measure
 
@@ -60,8 +61,12 @@ class Evaluations:
         return len(self.at) > 0 and self.at[0] <= at <= self.at[-1]
 
     def first_reaching(self, target: float) -> float:
-        """When the first evaluation was at least as good as `target`; inf: none was."""
-        worth = self.measure.sign * self.values
+        """When the curve was first as good as `target`; inf: it never was.
+
+        The curve is the monotone one that is closest to the values (isotonic regression): the first
+        value that is good enough comes sooner the noisier the values are, its own does not.
+        """
+        worth = isotonic_regression(self.measure.sign * np.nan_to_num(self.values)).x
         goal = self.measure.exact(target) * self.measure.sign
         noise = 5e-7 if self.measure.exact(1e-9) == 0 else 0.0  # of shares in float32
         reached = np.flatnonzero(worth >= goal - noise)

@@ -1,8 +1,9 @@
 """Which runs may be compared with which: strategies, groups, and what is uneven about them.
 
 Two runs are comparable if their configs differ in the strategy and the seed alone. Everything
-under ``scheduler`` is the strategy. Other keys that vary split the runs into groups, each compared
-within itself:
+under ``scheduler`` is the strategy; ``dataset.split_seed`` may be swept as the seed is, for another
+split is another sample of the same problem. Other keys that vary split the runs into groups, each
+compared within itself:
 
 - so do the model, the dataset and the data themselves, the length and lrbench's version;
 - `optimizer.lr` is the exception: where every strategy was run at several peak lrs they form one
@@ -28,6 +29,7 @@ from lrbench.files.result import split_metric
 from lrbench.task.measure import Measure
 
 LR = "optimizer.lr"
+SPLIT = "dataset.split_seed"  # swept like the seed: another sample of the same problem
 VERSION = "lrbench version"
 NOT_COMPARED = (  # logging and saving, and places
     "trainer.checkpoint_interval_seconds",
@@ -148,7 +150,7 @@ def _settings(
 
     What a run does not record of the data is not in its settings: it is unknown, not different.
     """
-    free = ("scheduler", "seed", LR, *NOT_COMPARED, *vary, *ignore)
+    free = ("scheduler", "seed", SPLIT, LR, *NOT_COMPARED, *vary, *ignore)
     found = []
     for run in runs:
         settings = {k: v for k, v in run.config.items() if not _is_named(k, free)}
@@ -285,17 +287,17 @@ def together(
     swept = not _is_named(LR, vary) and len({peak_lr(run) for run in runs}) > 1
     members: list[Member] = []
     notes: list[Problem] = []
-    first: dict[tuple[str, float, int], FinishedRun] = {}
+    first: dict[tuple[Any, ...], FinishedRun] = {}
     for run in runs:
         member = Member(run, names[_strategy_key(run, vary)], peak_lr(run))
-        twin = first.setdefault((member.strategy, member.lr, run.seed), run)
+        twin = first.setdefault((member.strategy, member.lr, run.seed, run.config.get(SPLIT)), run)
         if twin is run:
             members.append(member)
         else:
             notes.append(Problem(run.name, f"repeats {twin.name}: the first one counts"))
     axis, trouble = _axis(members)
     notes += [*_uneven(members, swept), *trouble]
-    members.sort(key=lambda m: (m.strategy, m.lr, m.run.seed))
+    members.sort(key=lambda m: (m.strategy, m.lr, m.run.seed, str(m.run.config.get(SPLIT))))
     return Group(
         condition, tuple(members), swept, tuple(notes), tuple(_unknown(members)), axis=axis
     )
@@ -352,7 +354,7 @@ def _unknown(members: Sequence[Member]) -> Iterable[str]:
             + " equal initial weights and batches here (paired: "
             + ("false" if known else "unknown")
             + "), so strategies are compared as independent samples, not seed by seed: Welch's "
-            "intervals and equivalence tests, unpaired permutation tests."
+            "intervals, made simultaneous."
         )
 
 

@@ -1,4 +1,9 @@
-"""Every two strategies of a group held against each other, and each against the best."""
+"""Every two strategies of a group held against each other, by one set of simultaneous intervals.
+
+Differences are over runs that completed; a divergence is compared as a rate, by itself. Where the
+data's split was swept besides the seed, splits are the independent units from five on, so that the
+intervals speak of other splits; fewer are strata, and the intervals speak of these alone.
+"""
 
 from __future__ import annotations
 
@@ -10,116 +15,148 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from lrbench.compare import statistics
+from lrbench.compare import inference, statistics
+from lrbench.compare.inference import ALPHA, ENOUGH, Intervals
 from lrbench.compare.rows import Pair, Standing
-from lrbench.compare.statistics import ALPHA
 from lrbench.task.measure import Measure
 
+BLOCK = ["split", "seed"]  # runs that are equal in both are paired
 SOME_DIVERGED = "some diverged"
+MARKS = {  # of a strategy that the best is compared with
+    "beats": "worse",
+    "diverges less": "diverges more often",
+    "equivalent": "equivalent",
+    "beats, equivalent": "equivalent",
+    "identical": "identical",
+    "ahead": "behind, not for sure",
+    "some diverged": SOME_DIVERGED,
+}
+
+
+def ordered(
+    chosen: pd.DataFrame,
+    standings: Sequence[Standing],
+    measure: Measure,
+    alpha: float,
+    resolution: float,
+    *,
+    paired: bool,
+) -> tuple[list[Standing], Intervals]:
+    """`standings`, best first, and the intervals between them in that order.
+
+    A strategy that another beats stands behind all that none beats; then those with fewer diverged
+    runs come first, then those that are ahead on the seeds that they share with the others.
+    """
+    found = _intervals(chosen, standings, measure, alpha, resolution, paired=paired)
+    rates = np.array([s.num_diverged / s.num_runs for s in standings])
+    beaten = [bool((found.beats[:, j] & (rates <= rate)).any()) for j, rate in enumerate(rates)]
+    known = np.isfinite(found.difference).all()  # else some share no seed: by their own means
+    own = np.array([measure.sign * s.completed_score.value for s in standings])
+    lead = found.difference.mean(axis=1) if known else own
+    worth = [-math.inf if math.isnan(v) else measure.exact(float(v)) for v in lead]
+    keys = [(b, float(r), -v) for b, r, v in zip(beaten, rates, worth, strict=True)]
+    order = sorted(range(len(keys)), key=lambda i: (keys[i], standings[i].strategy))
+    in_order = [keys[i] for i in order]
+    rows = [replace(standings[i], rank=in_order.index(keys[i]) + 1) for i in order]
+    return rows, found.reordered(order)
+
+
+def _intervals(
+    chosen: pd.DataFrame,
+    standings: Sequence[Standing],
+    measure: Measure,
+    alpha: float,
+    resolution: float,
+    *,
+    paired: bool,
+) -> Intervals:
+    scores = (measure.sign * chosen["score"]).where(chosen["status"] == "completed")
+    table = chosen.assign(worth=scores)
+    names = [standing.strategy for standing in standings]
+    if paired:
+        wide = table.pivot(index=BLOCK, columns="strategy", values="worth")[names]
+        splits = wide.index.get_level_values("split")
+        strata = splits.to_numpy() if 1 < splits.nunique() < ENOUGH else None
+        if strata is None and splits.nunique() > 1:  # enough splits to speak of others
+            wide = wide.groupby(level="split").mean()
+        return inference.paired(wide.to_numpy(), alpha=alpha, resolution=resolution, strata=strata)
+    samples = [table.loc[table["strategy"] == name, "worth"].to_numpy() for name in names]
+    return inference.independent(samples, alpha=alpha, resolution=resolution)
 
 
 def compared(
     chosen: pd.DataFrame,
     standings: Sequence[Standing],
+    intervals: Intervals,
     measure: Measure,
     margin: float,
-    seed: int,
-    *,
-    paired: bool,
 ) -> tuple[Pair, ...]:
-    """One per pair of strategies, over their common seeds if they are `paired`."""
-    of = {str(s): runs.set_index("seed").sort_index() for s, runs in chosen.groupby("strategy")}
-    ranks = {standing.strategy: number for number, standing in enumerate(standings)}
+    """One per pair of strategies; the one with the better mean of their common runs first."""
+    of = {str(s): runs.set_index(BLOCK).sort_index() for s, runs in chosen.groupby("strategy")}
+    num_pairs = len(standings) * (len(standings) - 1) / 2
     found = []
-    for number, names in enumerate(combinations(sorted(of), 2)):
-        own = {name: of[name] for name in sorted(names, key=lambda name: ranks[name])}
-        if paired:
-            common = sorted(set.intersection(*(set(runs.index) for runs in own.values())))
-            own = {name: runs.loc[common] for name, runs in own.items()}
-        rng = np.random.default_rng([seed, number])
-        found.append(_pair(own, measure, margin, rng, paired=paired))
-    tests = statistics.corrected([pair.test for pair in found])
-    found = [replace(pair, test=test) for pair, test in zip(found, tests, strict=True)]
-    found = [replace(pair, finding=_finding(pair)) for pair in found]
-    return tuple(sorted(found, key=lambda pair: (ranks[pair.a], ranks[pair.b])))
+    for i, j in combinations(range(len(standings)), 2):
+        first, second = (j, i) if measure.exact(intervals.difference[i, j]) < 0 else (i, j)
+        own = {standings[n].strategy: of[standings[n].strategy] for n in (first, second)}
+        pair = _pair(own, measure, intervals.between(first, second, margin))
+        found.append(replace(pair, finding=_finding(pair, num_pairs)))
+    return tuple(found)
 
 
-def _pair(
-    own: Mapping[str, pd.DataFrame],
-    measure: Measure,
-    margin: float,
-    rng: np.random.Generator,
-    *,
-    paired: bool,
-) -> Pair:
-    """Two strategies' runs, the one that stands better first, held against each other."""
+def _pair(own: Mapping[str, pd.DataFrame], measure: Measure, test: inference.Difference) -> Pair:
+    if test.paired:
+        common = sorted(set.intersection(*(set(runs.index) for runs in own.values())))
+        own = {name: runs.loc[common] for name, runs in own.items()}
     (first, a), (second, b) = own.items()
+    lost = [(runs["status"] == "diverged").to_numpy() for runs in (a, b)]
     x, y = (measure.sign * runs["score"].to_numpy() for runs in (a, b))
-    known_x, known_y = np.isfinite(x), np.isfinite(y)
-    if paired:
-        known_x = known_y = known_x & known_y
-    left_out = int((~known_x).sum() + (0 if paired else (~known_y).sum()))
-    if known_x.any() and known_y.any() and measure.exact(x[known_x].mean() - y[known_y].mean()) < 0:
-        first, a, x, known_x, second, b, y, known_y = second, b, y, known_y, first, a, x, known_x
-    identical = False
-    if paired:
-        # Scores of shares are exact: so are their differences, and ties are ties.
-        differences = np.array([measure.exact(d) for d in x[known_x] - y[known_x]])
-        test = statistics.paired_test(differences, margin, rng)
-        identical = len(differences) == len(x) > 0 and not differences.any()
-    else:
-        test = statistics.unpaired_test(x[known_x], y[known_y], margin, rng)
-    lost = [np.where(r["status"] == "completed", z, -math.inf) for r, z in ((a, x), (b, y))]
+    fates = [np.where(gone, -math.inf, z) for gone, z in zip(lost, (x, y), strict=True)]
+    both = ~(lost[0] | lost[1]) if test.paired else np.array([], dtype=bool)
     return Pair(
         a=first,
         b=second,
         num_common=min(len(a), len(b)),
         test=test,
-        num_left_out=left_out,
-        probability=statistics.probability_of_improvement(*lost, paired=paired),
-        correlation=statistics.seed_correlation(x[known_x], y[known_x]) if paired else math.nan,
-        diverged_a=int((a["status"] == "diverged").sum()),
-        diverged_b=int((b["status"] == "diverged").sum()),
-        identical=identical,
+        probability=statistics.probability_of_improvement(*fates, paired=test.paired),
+        correlation=statistics.seed_correlation(x[both], y[both]) if test.paired else math.nan,
+        diverged_a=int(lost[0].sum()),
+        diverged_b=int(lost[1].sum()),
+        rates_p=statistics.rates_p(*lost, paired=test.paired),
+        identical=test.paired and len(a) > 0 and bool((fates[0] == fates[1]).all()),
     )
 
 
-def _finding(pair: Pair) -> str:
+def _finding(pair: Pair, num_pairs: float) -> str:
     test = pair.test
+    if pair.identical and pair.num_common > 1:
+        return "identical"
+    if test.alpha > 0 and pair.rates_p * num_pairs < ALPHA:
+        return "diverges less" if pair.diverged_a < pair.diverged_b else "diverges more"
     if test.num < 2:
         return "one pair" if test.num else "no pair"
-    if pair.identical:
-        return "identical"
-    if test.above or test.negligible:
-        return ", ".join(["beats"] * test.above + ["equivalent"] * test.negligible)
-    least = statistics.smallest_p(test.num, test.num_tests, paired=test.paired)
-    return "ahead" if least >= ALPHA and test.low > 0 else "not distinguishable"
+    beats = test.above and pair.diverged_a <= pair.diverged_b
+    same = test.negligible and not pair.diverged_a + pair.diverged_b
+    if beats or same:
+        return ", ".join(["beats"] * beats + ["equivalent"] * same)
+    if pair.diverged_a != pair.diverged_b:
+        return SOME_DIVERGED
+    return "ahead" if test.low > 0 else "not distinguishable"
 
 
 def marked(standings: Sequence[Standing], pairs: Sequence[Pair]) -> tuple[Standing, ...]:
     """``best`` for the first; for the others what is known about their distance from it."""
     if len(standings) < 2:
         return tuple(standings)
-    best = standings[0]
-    names = {
-        "beats": "worse",
-        "equivalent": "equivalent",
-        "beats, equivalent": "equivalent",
-        "identical": "identical",
-        "ahead": "behind, too few seeds",
-    }
-    found = {p.b: names.get(p.finding, "") for p in pairs if p.a == best.strategy}
-    found |= {
-        p.a: p.finding
-        for p in pairs
-        if p.b == best.strategy and p.finding in ("equivalent", "identical")
-    }
-    left_out = {p.a if p.b == best.strategy else p.b for p in pairs
-                if p.num_left_out and best.strategy in (p.a, p.b)}  # fmt: skip
-    marked = [replace(best, mark="best")]
-    for standing in standings[1:]:
-        mark = found.get(standing.strategy, "")
-        if mark != "worse" and standing.strategy in left_out and standing.num_diverged:
-            mark = SOME_DIVERGED
-        marked.append(replace(standing, mark=mark or "not distinguishable"))
-    return tuple(marked)
+    best = standings[0].strategy
+    found = {}
+    for pair in pairs:
+        if pair.a == best:
+            found[pair.b] = MARKS.get(pair.finding)
+        elif pair.b == best and pair.finding == "diverges more":
+            found[pair.a] = MARKS["diverges less"]
+        elif pair.b == best and pair.finding in ("equivalent", "identical", SOME_DIVERGED):
+            found[pair.a] = pair.finding
+    others = [
+        replace(s, mark=found.get(s.strategy) or "not distinguishable") for s in standings[1:]
+    ]
+    return (replace(standings[0], mark="best"), *others)

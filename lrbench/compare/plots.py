@@ -16,7 +16,6 @@ from lrbench.compare.analysis import Analysis
 from lrbench.compare.curve_plots import loss, lr, validation
 from lrbench.compare.groups import number
 from lrbench.compare.rows import AtLr
-from lrbench.compare.statistics import p_value
 from lrbench.compare.verdict import minus
 from lrbench.draw import figure, palette
 from lrbench.draw.figure import WIDTH, Drawing, Look, Picture, new_figure
@@ -106,8 +105,7 @@ def differences(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None: 
         face = palette.INK if sure else palette.BACKGROUND
         axes.plot(measure.scale * test.mean, place, "o", color=palette.INK, mfc=face, ms=6)
         axes.annotate(
-            f"{measure.difference(test.mean)} · Holm p {p_value(test.holm_p)} · "
-            f"P {pair.probability:.2f} · n {test.num}",
+            f"{measure.difference(test.mean)} · P {pair.probability:.2f} · n {test.num}",
             (1.02, place), xycoords=("axes fraction", "data"), va="center",
         )  # fmt: skip
     axes.set_yticks(range(len(pairs)), [minus(pair, measure) for pair in pairs])
@@ -116,7 +114,7 @@ def differences(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None: 
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(measure.unit or f"difference of {analysis.name}")
     caption = (
-        "Mean difference and 95 % interval. Filled: significant after Holm's correction. Shaded: "
+        "Mean difference and its interval; all of them hold together. Filled: sure. Shaded: "
         f"within ± {analysis.margin.text}, where strategies count as equivalent. P: probability "
         "that a run of the better strategy is the better one."
     ) + (f" Only pairs with {best}, of {len(analysis.pairs)}." if len(pairs) < len(every) else "")

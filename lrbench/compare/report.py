@@ -14,11 +14,11 @@ from markupsafe import Markup
 
 from lrbench.cli.wording import counted
 from lrbench.compare import tables
-from lrbench.compare.analysis import Analysis
+from lrbench.compare.analysis import Analysis, evaluated_on
 from lrbench.compare.groups import number
 from lrbench.compare.read import Problem
 from lrbench.compare.rows import frame
-from lrbench.compare.verdict import Verdict, evaluated_on
+from lrbench.compare.verdict import Verdict
 from lrbench.draw.figure import Picture
 from lrbench.files.atomic import atomic_write
 from lrbench.files.reading import plain_text
@@ -54,7 +54,7 @@ class Section:
         first = runs[0]
         seeds = sorted({run.seed for run in runs})
         lrs = sorted({member.lr for member in members if not math.isnan(member.lr)})
-        size, examples = evaluated_on(analysis)
+        size, examples = evaluated_on(analysis.group, analysis.metric)
         batch = _each(run.config.get("trainer.batch_size") for run in runs)
         environment = {
             key: plain_text(value, 80) for key, value in first.result.environment.items()

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from lrbench.cli.wording import counted
-from lrbench.compare.statistics import MeanTest, t_interval
+from lrbench.compare.inference import Difference
+from lrbench.compare.statistics import t_interval
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,32 @@ class Mean:
 
 @dataclass(frozen=True)
 class Reached:
-    """When a strategy's runs reached a target: the median over `curves` runs, inf: not reached."""
+    """When a strategy's runs reached a target: the median over `curves` runs, inf: not reached.
+
+    Attributes:
+        low, high: 95 % interval of the median, by the sign test: of two of the values in their
+            order, so it holds for any distribution and for runs that never got there; NaN below
+            six runs.
+    """
 
     at: float
+    low: float
+    high: float
     reached: int
     curves: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Reached:
+        """Of when each run got there, inf: only known to lie beyond its end; NaN: no curve."""
+        known = np.sort([v for v in values if not math.isnan(v)])
+        num = len(known)
+        if not num:
+            return cls(math.nan, math.nan, math.nan, 0, 0)
+        lower, upper = known[(num - 1) // 2], known[num // 2]
+        median = float(upper) if math.isinf(upper) else float((lower + upper) / 2)
+        cut = int(stats.binom.ppf(0.025, num, 0.5)) - 1  # values outside, on each side
+        low, high = (known[cut], known[-1 - cut]) if cut >= 0 else (math.nan, math.nan)
+        return cls(median, float(low), float(high), int(np.isfinite(known).sum()), num)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +76,7 @@ class Standing:
         targets: by target.
         phases: by the name that `Evaluations.phases` gives.
         late_gain_over_constant: how much more than `REFERENCE` on the same seeds.
-        rank: 1 for the best; strategies with diverged runs that have no score stand last.
+        rank: 1 for the best, in the order of `lrbench.compare.pairs.ordered`.
         mark: what is known about its distance from the best.
     """
 
@@ -83,23 +106,24 @@ class Pair:
 
     Attributes:
         num_common: seeds that both have; of independent samples, runs of the smaller one.
-        test: of by how much `a` is better, over the runs that have a score.
-        num_left_out: pairs (or runs) without a score, so not in `test`.
+        test: by how much `a` is better, over the runs that completed.
         probability: that a run of `a` is better than one of `b`.
-        finding: ``beats``, ``equivalent``, both, ``ahead`` (the interval leaves out 0 but so few
-            seeds cannot be significant), ``identical``, ``not distinguishable``, ``one pair`` or
-            ``no pair``.
+        rates_p: exact p that both diverge equally often.
+        finding: ``beats``, ``equivalent``, both, ``diverges less`` or ``diverges more`` (for sure),
+            ``ahead`` (the interval leaves out 0, but nothing may be claimed), ``some diverged``
+            (unequally often, and nothing is sure), ``identical``, ``not distinguishable``, ``one
+            pair`` or ``no pair``.
     """
 
     a: str
     b: str
     num_common: int
-    test: MeanTest
-    num_left_out: int
+    test: Difference
     probability: float
     correlation: float
     diverged_a: int
     diverged_b: int
+    rates_p: float
     identical: bool
     finding: str = ""
 
@@ -138,9 +162,10 @@ def _flat(row: Any) -> dict[str, Any]:
             if isinstance(part, Mean):
                 found |= {key: part.value, f"{key}_low": part.low, f"{key}_high": part.high}
             elif isinstance(part, Reached):
-                found |= {f"to_{key}": part.at, f"reached_{key}": part.reached}
+                found |= {f"to_{key}": part.at, f"to_{key}_low": part.low}
+                found |= {f"to_{key}_high": part.high, f"reached_{key}": part.reached}
                 found[f"curves_{key}"] = part.curves
-            elif isinstance(part, MeanTest):
+            elif isinstance(part, Difference):
                 found |= _flat(part)
             else:
                 found[key] = part

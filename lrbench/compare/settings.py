@@ -24,7 +24,8 @@ class Settings:
             for shares such as accuracies, 1 % for all else.
         targets: ``90%`` is 90 % of the way from guessing to the best strategy's median final
             validation value; ``0.93`` is that value.
-        seed: of the bootstrap's and the permutations' random numbers.
+        planned_seeds: seeds that each strategy will have in the end, where runs are compared before
+            all are there; None: those that are there when they are first compared.
         chance: what guessing scores; None takes it from the runs.
         vary: config keys that are part of the strategy.
         ignore: config keys that may differ between runs that are compared.
@@ -33,7 +34,7 @@ class Settings:
     metric: str | None = None
     margin: float | str | None = None
     targets: tuple[str, ...] = ("50%", "90%", "99%")
-    seed: int = 0
+    planned_seeds: int | None = None
     chance: float | None = None
     vary: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -48,8 +49,9 @@ class Settings:
             _parse_margin(self.margin)
         if self.chance is not None and not math.isfinite(self.chance):
             raise ValueError(f"chance={self.chance} must be a finite number")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed={self.seed} must be a whole number from 0")
+        planned = self.planned_seeds
+        if planned is not None and (not isinstance(planned, int) or planned < 2):
+            raise ValueError(f"planned_seeds={planned} must be a whole number from 2")
         if not self.targets:
             raise ValueError("targets is empty: name at least one, such as 90%")
         for target in self.targets:

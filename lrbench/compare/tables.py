@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from lrbench.compare.analysis import REFERENCE, Analysis
 from lrbench.compare.groups import number
+from lrbench.compare.inference import ALPHA
 from lrbench.compare.rows import AtLr, Mean, Reached, Standing
 from lrbench.compare.settings import metric_name
-from lrbench.compare.statistics import p_value
 from lrbench.compare.verdict import interval, minus
 from lrbench.task.measure import POINTS, Measure
 
@@ -100,9 +100,10 @@ def _results_caption(analysis: Analysis) -> str:
     )
     comma = "," * bool(measure.in_unit)
     reached = (
-        f"{analysis.axis.capitalize()} to a target: median over all runs of the first evaluation "
-        f"at which {analysis.val_name} is as good ({targets}); in brackets how many runs reached "
-        "it, if not all. "
+        f"{analysis.axis.capitalize()} to a target: median over all runs, with its 95 % "
+        f"interval by the sign test, of the first evaluation at which {analysis.val_name}, made "
+        f"monotone, is as good ({targets}); in brackets how many runs reached it, if not "
+        "all. "
         if targets
         else ""
     )
@@ -176,43 +177,36 @@ def pairs(analysis: Analysis) -> Table:
     """One row per pair of strategies."""
     measure, margin, paired = analysis.measure, analysis.margin.text, analysis.group.paired
     headers = (
-        "pair", "seeds" if paired else "runs each", "difference", "95 % interval", "Holm p",
-        "P(A better)", "correlation", f"equivalence p (± {margin})",
+        "pair", "seeds" if paired else "runs each", "difference", "interval", "finding",
+        "P(A better)", "correlation",
     )  # fmt: skip
-    starred = any(pair.test.method == "t" for pair in analysis.pairs)
     rows = tuple(
         (
             minus(pair, measure),
-            str(test.num) + (f" of {pair.num_common}" if pair.num_left_out and paired else ""),
+            str(test.num) + (f" of {pair.num_common}" if test.num < pair.num_common else ""),
             measure.number(test.mean),
-            NOTHING
-            if math.isnan(test.low)
-            else interval(measure, test.low, test.high) + "*" * (test.method == "t"),
-            p_value(test.holm_p),
+            NOTHING if math.isnan(test.low) else interval(measure, test.low, test.high),
+            pair.finding,
             _decimals(pair.probability),
             _decimals(pair.correlation),
-            p_value(test.equivalence_holm_p),
         )
         for pair in analysis.pairs
         for test in [pair.test]
     )
-    left_out = any(pair.num_left_out for pair in analysis.pairs)
+    alpha = 100 * (1 - (analysis.family.alpha or ALPHA))
     how = (
-        "Paired by seed{}. Interval: bootstrap of the mean difference (expanded percentile). p: "
-        "permutation test, exchange of the two strategies within each seed, Holm-corrected over "
-        "the pairs. P(A better): share of seeds on which the first of the two is better, a tie "
-        "counting half. Correlation of the two over seeds: what pairing gains."
+        "Paired by seed{}. P(A better): share of seeds on which the first of the two is better, a "
+        "tie counting half. Correlation of the two over seeds: what pairing gains."
         if paired
-        else "Not paired{}: equal seeds are not known to mean equal weights and batches. Interval: "
-        "Welch's. p: permutation test, exchange of runs between the two strategies, Holm-corrected "
-        "over the pairs. P(A better): that a run of the better strategy is better than one of the "
-        "other, a tie counting half."
+        else "Not paired{}: equal seeds are not known to mean equal weights and batches. P(A "
+        "better): that a run of the better strategy is better than one of the other, a tie "
+        "counting half."
     ).format(measure.in_unit)
     caption = (
-        f"{how} Equivalence p: two one-sided {'' if paired else 'Welch '}t tests against "
-        f"± {margin}, Holm-corrected."
-        + (" *: t-interval, for fewer than five pairs carry no bootstrap." if starred else "")
-        + (" Runs that diverged have no value and are not in the difference." if left_out else "")
+        f"{how} Intervals: all of them hold together with {alpha:.3g} % certainty (Tukey's, with "
+        "variances of their own where strategies vary unequally). Beats: the interval leaves out "
+        f"0. Equivalent: it lies within ± {margin}, and neither diverged. Runs that diverged are "
+        "in no difference."
     )
     strong = frozenset(i for i, p in enumerate(analysis.pairs) if p.finding.startswith("beats"))
     return Table("Pairs of strategies", headers, rows, strong, caption)
@@ -287,7 +281,11 @@ def _reached(reached: Reached, brief: bool) -> str:
         return NOTHING
     of, never = ("/", "never") if brief else (" of ", "not reached")
     count = "" if reached.reached == reached.curves else f" ({reached.reached}{of}{reached.curves})"
-    return f"{_count(reached.at) if math.isfinite(reached.at) else never}{count}"
+    span = ""
+    if not brief and reached.low < reached.high:
+        high = _count(reached.high) if math.isfinite(reached.high) else "never"
+        span = f" [{_count(reached.low)} to {high}]"
+    return f"{_count(reached.at) if math.isfinite(reached.at) else never}{span}{count}"
 
 
 def _decimals(value: float) -> str:

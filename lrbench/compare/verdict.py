@@ -1,35 +1,46 @@
 """The verdict in words: every sentence follows from the numbers alone.
 
-What may be claimed: *beats* needs a Holm-corrected permutation p below 0.05 and an interval
-without 0; *equivalent* a Holm-corrected equivalence p below 0.05; everything else is not
-distinguishable, with the number of seeds that would help. Both ask for as many seeds as a
-permutation test needs; below five a sentence is labelled exploratory.
+A tie is said first. What is claimed is read off one set of simultaneous intervals
+(`lrbench.compare.inference`): *beats* needs an interval above 0, *equivalent* one within the
+margin, and no divergence on either side; everything else is not distinguishable, with the number of
+seeds that would help. Below five seeds, and outside of the report's 5 %, nothing is claimed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lrbench.cli.wording import counted
-from lrbench.compare.analysis import Analysis
+from lrbench.cli.wording import listed
+from lrbench.compare.analysis import Analysis, evaluated_on
 from lrbench.compare.groups import abridge, number
+from lrbench.compare.inference import ENOUGH, Difference
 from lrbench.compare.pairs import SOME_DIVERGED
-from lrbench.compare.rows import Pair, runs_and_divergences
-from lrbench.compare.statistics import (
-    ALPHA,
-    ENOUGH_SEEDS,
-    MeanTest,
-    fewest_pairs,
-    p_value,
-    seeds_to_resolve,
-    smallest_p,
-)
-from lrbench.files.result import split_metric
+from lrbench.compare.rows import Pair, Standing, runs_and_divergences
+from lrbench.compare.statistics import expected_largest, largest_rate
 from lrbench.task.measure import POINTS, Measure
 
 MANY_SEEDS = 1_000  # no one will run more: then the number is not worth saying
+AT_LRS = "at these peak lrs"  # the noise of choosing them is in no interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """How much picking one strategy may cost.
+
+    Attributes:
+        may_be_best: whether no other strategy is better for sure.
+        may_lose: at most this much is lost against the best, in the measure; NaN: not known.
+        diverged, num_runs: what it diverged on; `largest_rate`: the largest rate that allows.
+    """
+
+    strategy: str
+    may_be_best: bool
+    may_lose: float
+    diverged: int
+    num_runs: int
+    largest_rate: float
 
 
 @dataclass(frozen=True)
@@ -37,22 +48,43 @@ class Verdict:
     """What to say of a group.
 
     Attributes:
-        headline: one or two sentences: which strategy leads, and whether that is sure.
+        headline: whether there is a difference, what a wrong pick costs at most, and who leads.
+        losses: one per strategy, best first: what the headline follows from.
         pairs: one sentence per pair of strategies.
-        remarks: sentences on size, tuning and divergences.
+        remarks: sentences on the error rate, size, tuning and divergences.
     """
 
     headline: str
+    losses: tuple[Loss, ...]
     pairs: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
 def verdict(analysis: Analysis) -> Verdict:
     """Put `analysis` into words."""
+    found = losses(analysis)
     return Verdict(
-        headline=_headline(analysis),
+        headline=_headline(analysis, found),
+        losses=found,
         pairs=tuple(pair_sentence(pair, analysis) for pair in analysis.pairs),
         remarks=tuple(_remarks(analysis)),
+    )
+
+
+def losses(analysis: Analysis) -> tuple[Loss, ...]:
+    """How much picking each strategy may cost, best first."""
+    worse = {p.b for p in analysis.pairs if p.finding.startswith(("beats", "diverges less"))}
+    worse |= {p.a for p in analysis.pairs if p.finding == "diverges more"}
+    return tuple(
+        Loss(
+            strategy=s.strategy,
+            may_be_best=s.strategy not in worse,
+            may_lose=float(lost),
+            diverged=s.num_diverged,
+            num_runs=s.num_runs,
+            largest_rate=largest_rate(s.num_diverged, s.num_runs),
+        )
+        for s, lost in zip(analysis.standings, analysis.intervals.may_lose, strict=True)
     )
 
 
@@ -61,7 +93,7 @@ def interval(measure: Measure, low: float, high: float) -> str:
     return f"{measure.number(low)} to {measure.number(high)}"
 
 
-def _headline(analysis: Analysis) -> str:
+def _headline(analysis: Analysis, found: Sequence[Loss]) -> str:
     standings, measure = analysis.standings, analysis.measure
     best, name = standings[0], analysis.name
     if all(standing.num_completed == 0 for standing in standings):
@@ -72,36 +104,50 @@ def _headline(analysis: Analysis) -> str:
             f"({runs_and_divergences(best)}). There is nothing to compare it with."
         )
     most = max(pair.test.num for pair in analysis.pairs)
-    told = {
-        "worse": "it beats {}",
-        "behind, too few seeds": "ahead of {} (too few seeds to be sure)",
-        "equivalent": "equivalent to it: {}",
-        "identical": "identical to it: {}",
-        "not distinguishable": "not distinguishable from it: {}",
-        SOME_DIVERGED: "behind it for runs that diverged: {}",
-    }
-    parts = []
-    for mark, words in told.items():
-        others = [standing.strategy for standing in standings if standing.mark == mark]
-        everyone = mark == "worse" and len(others) == len(standings) - 1 > 1
-        if others:
-            parts.append(words.format("every other strategy" if everyone else ", ".join(others)))
-    label = "Exploratory: " if most < ENOUGH_SEEDS else ""
-    extreme = "highest" if measure.higher_is_better else "lowest"
-    among = (
-        " of the strategies with the fewest diverged runs"
-        if measure.guess is None and any(standing.num_diverged for standing in standings)
-        else ""
-    )
-    sentence = (
-        f"{label}{best.strategy} has the {extreme} mean {name}{among}, "
-        f"{measure.value(best.mean_score)}; {'; '.join(parts)}."
-    )
+    leader = _leader(analysis, best)
     if most < 2:
-        return f"{sentence} One seed shows no difference between strategies."
-    if most < ENOUGH_SEEDS:
-        return f"{sentence} {_seeds(most, analysis)} are too few for a conclusion."
-    return sentence
+        return f"Exploratory: {leader} One seed shows no difference between strategies."
+    told = f"{_difference(analysis, found)} {leader}"
+    if most < ENOUGH:
+        return f"Exploratory: {told} {_seeds(most, analysis)} are too few for a conclusion."
+    return told if analysis.family.alpha > 0 else f"Exploratory: {told}"
+
+
+def _leader(analysis: Analysis, best: Standing) -> str:
+    extreme = "highest" if analysis.measure.higher_is_better else "lowest"
+    uneven = len({s.num_runs for s in analysis.standings}) > 1
+    steady = any(s.num_diverged > best.num_diverged for s in analysis.standings)
+    return (
+        f"{best.strategy} has the {extreme} mean {analysis.name}"
+        f"{' of those with the fewest diverged runs' * steady}"
+        f"{', on the runs that can be compared' * uneven}: "
+        f"{analysis.measure.value(best.completed_score.value)}."
+    )
+
+
+def _difference(analysis: Analysis, found: Sequence[Loss]) -> str:
+    """Whether there is a difference, and what a wrong pick costs at most."""
+    measure, num = analysis.measure, len(found)
+    level = [loss for loss in found if loss.may_be_best]
+    names = [loss.strategy for loss in level]
+    beaten = [loss.strategy for loss in found if not loss.may_be_best]
+    most = max(loss.may_lose for loss in level)
+    if len(level) == 1:
+        every = "every other strategy" if num > 2 else beaten[0]
+        return f"{names[0]} beats {every} {AT_LRS}."
+    if math.isnan(most):
+        what = "How much a wrong pick could cost is not known"
+    else:
+        what = (
+            f"whichever of {listed(names)} you pick {AT_LRS}, you lose at most "
+            f"{measure.difference(most)} against the best"
+        )
+    same = not beaten and all(
+        p.finding in ("equivalent", "identical", "beats, equivalent") for p in analysis.pairs
+    )
+    no = "All are equivalent" if same else f"No difference found{' among the best' * bool(beaten)}"
+    also = f" Worse for sure: {listed(beaten)}." if beaten else ""
+    return f"{no}: {what}.{also}"
 
 
 def _seeds(num: int, analysis: Analysis) -> str:
@@ -113,8 +159,8 @@ def pair_sentence(pair: Pair, analysis: Analysis) -> str:
     """One pair of strategies in words."""
     measure, margin, test = analysis.measure, analysis.margin, pair.test
     a, b, n, finding = pair.a, pair.b, test.num, pair.finding
-    label = "exploratory: " if 2 <= n < ENOUGH_SEEDS else ""
-    divergences = _divergences(pair, analysis)
+    label = "exploratory: " if n >= 2 and not test.claims else ""
+    divergences = _divergences(pair)
     if finding == "no pair":
         if pair.num_common:
             return f"{a} and {b}: no two runs to compare{divergences}"
@@ -123,33 +169,31 @@ def pair_sentence(pair: Pair, analysis: Analysis) -> str:
         on = "on one seed" if pair.paired else "between single runs"
         return f"{minus(pair, measure)}: {measure.difference(test.mean)} {on}, which shows nothing"
     if finding == "identical":
-        what = "diverged" if pair.diverged_a == n else f"have the same {measure.label}"
-        return f"{label}{a} and {b} {what} on all {n} paired seeds"
+        same = f"have the same {measure.label}"
+        what = "diverged" if pair.diverged_a == pair.num_common else same
+        return f"{label}{a} and {b} {what} on all {pair.num_common} paired seeds"
+    if finding.startswith("diverges"):
+        rare, often = (a, b) if finding == "diverges less" else (b, a)
+        return f"{often} diverges more often than {rare} {AT_LRS}{divergences}"
     span = interval(measure, test.low, test.high)
-    evidence = f"{_seeds(n, analysis)}, Holm p = {p_value(test.holm_p)}"
-    size = f"by {measure.difference(test.mean)} (95 % interval {span}"
+    size = f"by {measure.difference(test.mean)} ({span}, {_seeds(n, analysis)})"
     within = f"equivalent within ± {margin.text}"
     if finding.startswith("beats"):
         but = f", yet the two are {within}" if "equivalent" in finding else ""
-        return f"{label}{a} beats {b} {size}, {evidence}){but}{divergences}"
+        return f"{a} beats {b} {AT_LRS} {size}{but}{divergences}"
     if finding == "equivalent":
         return (
-            f"{label}{a} and {b} are {within} (difference {measure.number(test.mean)}, 90 % "
-            f"interval {interval(measure, test.low90, test.high90)}, {_seeds(n, analysis)}, Holm "
-            f"equivalence p = {p_value(test.equivalence_holm_p)}){divergences}"
+            f"{a} and {b} are {within} {AT_LRS} (difference {measure.number(test.mean)}, {span}, "
+            f"{_seeds(n, analysis)})"
         )
-    tests = test.num_tests
-    if finding == "ahead":
-        among = f" among {tests} comparisons" if tests > 1 else ""
-        least = smallest_p(n, tests, paired=pair.paired)
-        return (
-            f"{label}{a} is ahead of {b} {size}), but {_seeds(n, analysis)} cannot show it: the "
-            f"smallest p they allow{among} is {p_value(least)}; "
-            f"{fewest_pairs(tests, paired=pair.paired)} seeds could{divergences}"
-        )
+    if finding in ("ahead", SOME_DIVERGED):
+        where = " where both trained" if divergences else ""
+        return f"{label}{a} is ahead of {b}{where} {size}, which is not sure{divergences}"
     unit = f" {measure.unit}" if measure.unit else ""
+    worst = max(abs(test.low), abs(test.high))
     return (
-        f"{label}{a} and {b} are not distinguishable: {span}{unit} ({evidence})"
+        f"{label}{a} and {b} are not distinguishable: {span}{unit} ({_seeds(n, analysis)}), so "
+        f"neither is ahead by more than {measure.difference(worst)}"
         f"{_seeds_needed(test, margin.text)}{divergences}"
     )
 
@@ -160,33 +204,29 @@ def minus(pair: Pair, measure: Measure) -> str:
     return " − ".join(names)
 
 
-def _seeds_needed(test: MeanTest, margin: str) -> str:
-    if math.isnan(test.sd):
-        return ""
-    needed = seeds_to_resolve(test.sd, test.margin, test.num_tests, paired=test.paired)
+def _seeds_needed(test: Difference, margin: str) -> str:
+    needed = test.seeds_needed
+    if needed > MANY_SEEDS:
+        return f"; {margin} is too small to be seen against this noise"
     if needed <= test.num:
         return f"; a difference of {margin} would probably have shown"
-    if needed > MANY_SEEDS:
-        return f"; more than {MANY_SEEDS:,} seeds would be needed to resolve {margin}"
-    return f"; about {needed} seeds would resolve {margin}"
+    return f"; about {needed} seeds, planned beforehand, would resolve {margin}"
 
 
-def _divergences(pair: Pair, analysis: Analysis) -> str:
+def _divergences(pair: Pair) -> str:
     sides = ((pair.a, pair.diverged_a), (pair.b, pair.diverged_b))
     told = [f"{name} diverged on {lost} of {pair.num_common}" for name, lost in sides if lost]
-    if not told:
-        return ""
-    guess = analysis.measure.guess
-    counts = (
-        f"left out of the difference, for a diverged run has no {analysis.measure.label}"
-        if guess is None
-        else f"counted as chance ({analysis.measure.value(guess)})"
-    )
-    return f"; {' and '.join(told)}, {counts}"
+    return f"; {' and '.join(told)}, left out of the difference" if told else ""
 
 
 def _remarks(analysis: Analysis) -> Iterator[str]:
     measure, standings = analysis.measure, analysis.standings
+    if analysis.pairs:
+        yield analysis.family.covers
+        yield (
+            "The noise of choosing peak lrs is in no interval: all of this holds at these lrs, not "
+            "of the schedules tuned anew."
+        )
     completed = [standing for standing in standings if standing.num_completed]
     if len(completed) > 1:
         means = [standing.completed_score.value for standing in completed]
@@ -198,48 +238,48 @@ def _remarks(analysis: Analysis) -> Iterator[str]:
         )  # fmt: skip
         between = measure.difference(max(means) - min(means))
         yield f"From best to worst mean of completed runs: {between}{seeds}."
-    diverged = [
-        f"{s.strategy} {s.num_diverged} of {s.num_runs}" for s in standings if s.num_diverged
-    ]
-    if diverged and measure.guess is not None:
-        yield (
-            f"Diverged: {', '.join(diverged)}. A diverged run counts as guessing "
-            f"({measure.value(measure.guess)}) in medians, differences and ranks, and loses "
-            "against every completed run in P(A better); means over completed runs leave it out."
-        )
-    elif diverged:
-        yield (
-            f"Diverged: {', '.join(diverged)}. A diverged run has no {measure.label}: it ranks "
-            "last, and counts so in medians and in P(A better); means, intervals and differences "
-            "are over completed runs."
-        )
+    yield from _flattery(analysis)
+    yield from _divergence_remarks(analysis)
     yield from analysis.notes
     yield from analysis.group.unknown
     yield from _resolution(analysis)
     yield from _tuning_remarks(analysis)
-    tests = [pair.test for pair in analysis.pairs if not math.isnan(pair.test.p)]
-    most = max((test.num for test in tests), default=0)
-    if tests and smallest_p(most, len(tests), paired=tests[0].paired) >= ALPHA:
+
+
+def _flattery(analysis: Analysis) -> Iterator[str]:
+    """By how much being picked as the leader flatters one of several that may be equal."""
+    level = [n for n, loss in enumerate(losses(analysis)) if loss.may_be_best]
+    errors = [analysis.intervals.sd[0, n] / max(1, analysis.intervals.num[0, n]) ** 0.5
+              for n in level if n]  # fmt: skip
+    if errors and not any(map(math.isnan, errors)):
+        size = expected_largest(len(level)) * sum(errors) / len(errors) / math.sqrt(2)
         yield (
-            f"With {_seeds(most, analysis)} and {counted(len(tests), 'comparison')} no difference, "
-            "however large, can be significant at 0.05; from "
-            f"{fewest_pairs(len(tests), paired=tests[0].paired)} seeds on it can."
+            f"Picked as the leader of {len(level)} that may be equal, "
+            f"{analysis.standings[0].strategy} would look {analysis.measure.difference(size)} "
+            "better than it is."
         )
 
 
-def evaluated_on(analysis: Analysis) -> tuple[int, str]:
-    """How many examples the metric is measured on, 0 if unknown, and what they are called."""
-    split = split_metric(analysis.metric)[0].removeprefix("best_")
-    result = analysis.group.members[0].run.result
-    size = result.data.get(split)
-    named = "test" if split == "test" else "validation"
-    known = size if isinstance(size, int) and size > 0 else 0
-    return known, f"{named} {result.unit or 'examples'}"
+def _divergence_remarks(analysis: Analysis) -> Iterator[str]:
+    """How often strategies diverged, and how often they may: it matters where any run did."""
+    standings = analysis.standings
+    if not any(s.num_diverged for s in standings):
+        return
+    rates = ", ".join(
+        f"{s.strategy} {s.num_diverged} of {s.num_runs} (up to "
+        f"{100 * largest_rate(s.num_diverged, s.num_runs):.0f} %)"
+        for s in standings
+    )
+    yield (
+        f"Diverged: {rates}. In brackets the largest rate that this allows (exact, 95 %). A "
+        "diverged run is in no difference: divergences are compared as rates, and lose against "
+        "every completed run in P(A better)."
+    )
 
 
 def _resolution(analysis: Analysis) -> Iterator[str]:
-    """A share moves in steps of one example: say where the margin is finer than that."""
-    measure, (size, examples) = analysis.measure, evaluated_on(analysis)
+    """How coarse the test set is, and how noisy by itself."""
+    measure, (size, examples) = analysis.measure, evaluated_on(analysis.group, analysis.metric)
     if measure.unit != POINTS or not size:
         return
     step = 100 / measure.scale / size
@@ -247,6 +287,13 @@ def _resolution(analysis: Analysis) -> Iterator[str]:
         yield (
             f"The margin, {analysis.margin.text}, is finer than the data can show: one of "
             f"{size:,} {examples} is {measure.difference(step)}."
+        )
+    share = analysis.standings[0].completed_score.value * measure.scale / 100
+    if 0 < share < 1:
+        noise = 100 / measure.scale * 1.96 * math.sqrt(share * (1 - share) / size)
+        yield (
+            f"Intervals speak of other seeds on the same {size:,} {examples}; on as many other "
+            f"ones every {measure.label} may shift by ± {measure.difference(noise)} (95 %)."
         )
 
 

@@ -48,6 +48,7 @@ class Truth:
         cuts: updates after which a plateau cut its lr by 10.
         gain_at_cut: improvement of the validation that each cut brings by its end.
         norm: the largest gradient norm.
+        size: examples in the test set.
     """
 
     test: float = 0.9
@@ -57,6 +58,7 @@ class Truth:
     cuts: tuple[int, ...] = ()
     gain_at_cut: float = 0.0
     norm: float | None = None
+    size: int = 1000
 
 
 World = Callable[[Point, Mapping[str, str]], Truth]
@@ -131,7 +133,7 @@ def result_of(point: Point, truth: Truth, kinds: Kinds = MEASURES) -> dict[str, 
         "environment": {"lrbench": "0.1.0", "device": "cpu"},
         "paired": True,
         "unit": "images" if kinds is MEASURES else "rows",
-        "data": {"digest": "d1", "test": 1000},
+        "data": {"digest": "d1", "test": truth.size},
     }
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lrbench.compare.inference import Difference
 from lrbench.compare.settings import Margin
-from lrbench.compare.statistics import MeanTest, p_value, t_interval
+from lrbench.compare.statistics import t_interval
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import Array, Evidence, Unmeasured, by_seed, paired
@@ -87,7 +88,7 @@ def _gain_sentence(own: BySeed, measure: Measure) -> str:
 def _table(
     gains: Mapping[str, BySeed],
     finals: Mapping[str, list[float]],
-    tests: Mapping[str, MeanTest],
+    tests: Mapping[str, Difference],
     measure: Measure,
 ) -> Table:
     order = [COSINE, *tests, *(name for name in gains if name != COSINE and name not in tests)]
@@ -104,18 +105,17 @@ def _table(
                 NOTHING
                 if test is None
                 else f"{measure.number(test.mean)} ({claim.span(test, measure)})",
-                NOTHING if test is None else p_value(test.holm_p),
             )
         )
     headers = (
         "schedule", "seeds", "gain in the last fifth", "its sd", f"sd of final {measure.label}",
-        "cosine − it (95 %)", "Holm p",
+        "cosine − it",
     )  # fmt: skip
     least = min(test.num for test in tests.values())
     caption = (
         f"By how much the validation {measure.label} {measure.improves} over the last fifth of the "
         f"updates{measure.in_unit}: mean ± 95 % t-interval and standard deviation over seeds. "
-        f"cosine − it: paired by seed (n = {least} or more), permutation p Holm-corrected over the "
+        f"cosine − it: paired by seed (n = {least} or more), intervals that hold together for all "
         "references; strategies without one are shown for context. Diverged runs are left out."
     )
     return Table(f"{CLAIM}: gains at the end", headers, tuple(rows), frozenset({0}), caption)

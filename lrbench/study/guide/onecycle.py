@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from lrbench.compare.inference import ENOUGH
 from lrbench.compare.settings import Margin
-from lrbench.compare.statistics import ENOUGH_SEEDS
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.study import settings
 from lrbench.study.guide import claim
@@ -144,7 +144,7 @@ def _table(
             difference = interval = NOTHING
             if name != ONECYCLE and ONECYCLE in at:
                 pairs = measure.sign * paired(at[ONECYCLE], at[name], measure)
-                (test,) = claim.tested({name: pairs}, margin.size).values()
+                (test,) = claim.tested({name: pairs}, margin.size, 0.0).values()
                 difference = measure.number(test.mean)
                 interval = claim.span(test, measure) if test.num > 1 else NOTHING
             told = measure.value(means[name])
@@ -159,6 +159,6 @@ def _table(
         f"By mean test {measure.label} at each budget, {measure.divergence}; differences"
         f"{measure.in_unit}, paired by seed, above 0 where onecycle is better. Without momentum "
         "cycle: scheduler.cycle_momentum=false at the same peak lr. Fewer than "
-        f"{ENOUGH_SEEDS} seeds carry no finding."
+        f"{ENOUGH} seeds carry no finding."
     )
     return Table(f"{CLAIM}: budgets", headers, tuple(rows), frozenset(), caption)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lrbench.cli.wording import counted
+from lrbench.compare.inference import Difference
 from lrbench.compare.read import FinishedRun
 from lrbench.compare.settings import Margin
-from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.study.guide import claim
 from lrbench.study.guide.claim import Evidence, Unmeasured, by_seed, override
@@ -186,10 +186,10 @@ def _how_often(fired: Mapping[int, Sequence[ObservedCut]]) -> str:
     return f"plateau cut the lr in each of {runs}, {often}."
 
 
-def _gain(test: MeanTest, num_tried: int, unlike: int, measure: Measure) -> str:
+def _gain(test: Difference, num_tried: int, unlike: int, measure: Measure) -> str:
     interval = ""
     if test.num > 1:
-        interval = f"95 % interval {claim.span(test, measure)}, p = {p_value(test.holm_p)}, "
+        interval = f"interval {claim.span(test, measure)}, "
     left_out = ""
     if unlike:
         runs = counted(unlike, "run")

@@ -11,8 +11,8 @@ import pandas as pd
 import yaml
 
 from lrbench.cli.wording import counted, listed
+from lrbench.compare.inference import Difference
 from lrbench.compare.settings import Margin
-from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.config import duration
 from lrbench.study import settings
@@ -192,7 +192,7 @@ def _effects(frame: pd.DataFrame, factors: Mapping[float, None]) -> pd.DataFrame
     return by_factor.dropna().mean(axis=1).unstack("model")
 
 
-def _steadies(outcome: StudyOutcome, runs: Runs, frame: pd.DataFrame, test: MeanTest) -> str:
+def _steadies(outcome: StudyOutcome, runs: Runs, frame: pd.DataFrame, test: Difference) -> str:
     guide, measure = outcome.guide, outcome.measure
     factors = listed([f"{factor:g}" for factor in guide.warmup_lr_factors])
     counts, means = [], []
@@ -210,7 +210,7 @@ def _steadies(outcome: StudyOutcome, runs: Runs, frame: pd.DataFrame, test: Mean
     )
 
 
-def _larger(ratios: Mapping[str, float], test: MeanTest | None) -> str:
+def _larger(ratios: Mapping[str, float], test: Difference | None) -> str:
     told = ", ".join(f"{ratio:.2f} on {model}" for model, ratio in ratios.items())
     if test is None:
         return f"The ratio is {told}; one network alone shows no trend with size."
@@ -218,10 +218,10 @@ def _larger(ratios: Mapping[str, float], test: MeanTest | None) -> str:
     return f"The ratio is {told}: {step} it is {_ratio(test)}."
 
 
-def _ratio(test: MeanTest) -> str:
-    """``2.1 times as large (95 % interval 1.5 to 3.0, Holm p = 0.03, n = 6 seeds)``."""
+def _ratio(test: Difference) -> str:
+    """``2.1 times as large (interval 1.5 to 3.0, n = 6 seeds)``."""
     low, high = (10**value for value in (test.low, test.high))
-    interval = f"95 % interval {low:.2f} to {high:.2f}, Holm p = {p_value(test.holm_p)}, "
+    interval = f"interval {low:.2f} to {high:.2f}, "
     return (
         f"{10**test.mean:.2f} times as large "
         f"({interval if test.num > 1 else ''}n = {counted(test.num, 'seed')})"

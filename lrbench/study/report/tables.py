@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from lrbench.compare.statistics import fewest_pairs
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.study.guide import ClaimVerdict
+from lrbench.study.guide.claim import GUIDE_ALPHA
 from lrbench.study.records import Stage, StudyOutcome
 from lrbench.study.report.tuning import common_range, shortfalls
 from lrbench.study.runs import mean
@@ -91,9 +91,9 @@ def guide(verdicts: Sequence[ClaimVerdict]) -> Table:
     """One row per claim."""
     rows = tuple((v.claim, v.finding, str(v.num_seeds)) for v in verdicts)
     caption = (
-        "Seeds: the paired seeds that the finding rests on. \"Supported\" and \"not supported\" "
-        "need significance (permutation p below 0.05, Holm-corrected within a claim, which takes "
-        f"at least {fewest_pairs()} seeds) or, for the latter, equivalence within the margin; all "
-        "else is \"can't tell\"."
+        "Seeds: the paired seeds that the finding rests on. \"Supported\" needs an interval above "
+        "0 and a mean beyond the margin, \"not supported\" an interval below 0 or within the "
+        "margin; all else is \"can't tell\". The findings together are wrong in at most "
+        f"{100 * GUIDE_ALPHA:g} % of studies."
     )  # fmt: skip
     return Table("Findings", ("claim", "finding", "seeds"), rows, frozenset(), caption)

@@ -10,9 +10,10 @@ import pandas as pd
 
 from lrbench.cli.wording import listed
 from lrbench.compare.analysis import Analysis, analyse
+from lrbench.compare.family import EXPLORATORY, Family
 from lrbench.compare.groups import LR, together
+from lrbench.compare.inference import ALPHA, Difference
 from lrbench.compare.settings import Settings
-from lrbench.compare.statistics import MeanTest, p_value
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.study.guide import claim
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome
@@ -23,6 +24,21 @@ from lrbench.task import Measure
 def settings(outcome: StudyOutcome) -> Settings:
     """How a study's runs are compared."""
     return Settings(metric=f"test_{outcome.measure.name}", margin=outcome.study.margin, vary=(LR,))
+
+
+def family(outcome: StudyOutcome, stage: Stage, kind: str) -> Family:
+    """The error rate of a track: the tuned one at the largest budget has what the guide leaves."""
+    if kind != "tuned" or stage is not outcome.full:
+        return EXPLORATORY
+    if outcome.study.guide is None:
+        return Family()
+    alpha = ALPHA - claim.GUIDE_ALPHA
+    return Family(
+        alpha=alpha,
+        covers=f"{Family.covers} {100 * alpha:g} % are this comparison's, "
+        f"{100 * claim.GUIDE_ALPHA:g} % the guide's; other budgets and the untuned runs are "
+        "exploratory.",
+    )
 
 
 def track(
@@ -42,7 +58,9 @@ def track(
     if not found:
         return None
     condition = {"track": kind, "budget": f"{100 * stage.share:g}%"}
-    return analyse(together(condition, found, (LR,)), settings(outcome))
+    return analyse(
+        together(condition, found, (LR,)), settings(outcome), family(outcome, stage, kind)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +76,7 @@ class Gain:
     tuned: float
     untuned: float
     measure: Measure
-    test: MeanTest | None
+    test: Difference | None
 
     @property
     def gained(self) -> float:
@@ -81,7 +99,7 @@ def gains(outcome: StudyOutcome, stage: Stage, tuned: Analysis, untuned: Analysi
         * claim.paired(scores[0][name].to_dict(), scores[1][name].to_dict(), measure)
         for name in changed
     }
-    tests = claim.tested(differences, tuned.margin.size)
+    tests = claim.tested(differences, tuned.margin.size, 0.0)
     found = [
         Gain(
             strategy=name,
@@ -113,18 +131,16 @@ def gains_table(found: Sequence[Gain], default_lr: float) -> Table:
             f"{measure.value(gain.tuned)} ({tuned[gain.strategy]:.0f})",
             measure.number(gain.gained) if gain.test else NOTHING,
             claim.span(gain.test, measure) if gain.test and gain.test.num > 1 else NOTHING,
-            p_value(gain.test.holm_p) if gain.test else NOTHING,
         )
         for gain in found
     )
     headers = (
         "strategy", f"at lr={default_lr:g} (rank)", "tuned", "at its own (rank)", "gain", "95 %",
-        "Holm p",
     )  # fmt: skip
     caption = (
         f"Mean test {measure.label} on the final seeds, {measure.divergence}, and the rank by it. "
-        f"Gain{measure.in_unit}: by how much it is better, paired by seed; permutation p, "
-        "Holm-corrected over the strategies whose setting tuning changed."
+        f"Gain{measure.in_unit}: by how much it is better, paired by seed, with a 95 % interval of "
+        "each by itself. Exploratory."
     )
     return Table("What tuning changed", headers, rows, frozenset(), caption)
 
@@ -135,26 +151,21 @@ def gains_sentence(found: Sequence[Gain], default_lr: float) -> str:
     if not changed:
         return f"Tuning changed nothing: the default lr={default_lr:g} was best for every strategy."
     measure = found[0].measure
-    gained = [g for g in changed if g.test and g.test.above]
-    cost = [g for g in changed if g.test and g.test.below]
-    unsure = [g.strategy for g in changed if g not in gained and g not in cost]
-    parts = []
-    for verb, group in (("gained", gained), ("cost", cost)):
-        if group:
-            each = [f"{gain.strategy} {measure.number(abs(gain.gained))}" for gain in group]
-            parts.append(f"{verb} {listed(each)}")
-    of = f"{measure.unit} of test" if measure.unit else "of test"
-    told = f"tuning {', and '.join(parts)} {of} {measure.label}" if parts else ""
-    if unsure:
-        nothing = f"what it brought {listed(unsure)} cannot be told from seed noise"
-        told = f"{told}; {nothing}" if told else nothing.replace("it", "tuning", 1)
+    each = [
+        f"{g.strategy} {measure.number(g.gained)} ({claim.span(g.test, measure)})"
+        for g in changed
+        if g.test
+    ]
     order = _leaders(found, "untuned"), _leaders(found, "tuned")
     leader = (
         f"{order[0]} leads with and without it"
         if order[0] == order[1]
         else f"{order[0]} leads at the shared default, {order[1]} when tuned"
     )
-    return f"Against lr={default_lr:g} for all, {told}. By mean, {leader}."
+    return (
+        f"Against lr={default_lr:g} for all, tuning changed test {measure.label} by: "
+        f"{listed(each)}{measure.in_unit}, above 0 where tuning helped. By mean, {leader}."
+    )
 
 
 def _leaders(found: Sequence[Gain], key: str) -> str:
