@@ -17,6 +17,7 @@ COMMANDS = (
     "importer",
     "preview",
     "find_lr",
+    "search",
     "forecast",
     "study",
 )  # each also python -m lrbench.NAME

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +40,11 @@ class Request:
     config_dir: Path | None
     output: Path | None
     json: bool
+    more: Mapping[str, str]
 
 
-def parse(argv: Sequence[str]) -> Request:
-    """Read the command line.
+def parse(argv: Sequence[str], name: str = "forecast", more: Sequence[str] = ()) -> Request:
+    """Read the command line of the command `name`, which has the keys `more` besides.
 
     Raises:
         ConfigError: there is no run folder, or a word that is not known.
@@ -60,17 +61,17 @@ def parse(argv: Sequence[str]) -> Request:
             folders.append(Path(word).expanduser())
     found = read_argv(
         rest,
-        ("output",),
-        command="lrbench.forecast",
+        ("output", *more),
+        command=f"lrbench.{name}",
         options={"--json": ("--json", False)},
         config_keys=(*GROUPS, "seed"),
         ignored=("-m", "--multirun"),
     )
     if not folders:
         raise ConfigError(
-            "no run folders are named: python -m lrbench.forecast outputs/MY_RUNS scheduler=cosine"
+            f"no run folders are named: python -m lrbench.{name} outputs/MY_RUNS scheduler=cosine"
         )
-    output = found.own.get("output", "outputs/forecast")
+    output = found.own.get("output", f"outputs/{name}")
     if not output:
         raise ConfigError("output= needs a value")
     return Request(
@@ -79,4 +80,5 @@ def parse(argv: Sequence[str]) -> Request:
         config_dir=found.config_dir,
         output=None if output in ("null", "none") else Path(output).expanduser(),
         json="--json" in found.options,
+        more={key: value for key, value in found.own.items() if key in more},
     )
