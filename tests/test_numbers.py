@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from lrbench import __main__ as program
 from lrbench.config import CONF, ConfigError, trust
-from lrbench.dataset import Augment, DatasetError, ImageDataset, Images
+from lrbench.dataset import DatasetError, ImageDataset, Images
+from lrbench.dataset.kinds import OFF
 from lrbench.model import Model
 from lrbench.run.run import run
 from lrbench.task import Shapes
@@ -191,7 +192,7 @@ def dataset(images: object, val_fraction: float = 0.1) -> Given:
         split_seed=0,
         mean=None,
         std=None,
-        augment=Augment(crop_padding=0, flip=False, cutout=0),
+        augment=OFF,
     )
 
 

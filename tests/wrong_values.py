@@ -219,6 +219,10 @@ KEYS = [
     ("dataset.augment.crop_padding=-1", "dataset.augment.crop_padding=-1 must be 0 or more"),
     ("dataset.augment.crop_padding=some", "dataset.augment.crop_padding=some must be of type int"),
     ("dataset.augment.flip=sometimes", "dataset.augment.flip=sometimes must be of type bool"),
+    ("dataset.augment.randaugment=-1", "dataset.augment.randaugment=-1 must be 0 or more"),
+    ("dataset.augment.magnitude=31", "dataset.augment.magnitude=31 must be from 0 to 30"),
+    ("dataset.augment.mixup=-1", "dataset.augment.mixup=-1.0 must be 0 or above, and finite"),
+    ("dataset.augment.cutmix=inf", "dataset.augment.cutmix=inf must be 0 or above, and finite"),
     ("dataset.augment.cutout=-1", "dataset.augment.cutout=-1 must be 0 or more"),
     ("dataset.augment.cutout=null", "dataset.augment.cutout=None must be of type int"),
     (

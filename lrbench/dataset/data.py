@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lrbench.dataset.kinds import DIGEST_CHARACTERS, MappedImages
 from lrbench.dataset.memory import Placement, choose_placement, free_host_memory, free_memory
+from lrbench.dataset.mixing import Mix
 from lrbench.dataset.split import BATCH_ORDER
 from lrbench.task import Examples, Shapes, Task
 
@@ -166,13 +167,22 @@ class TrainSplit:
     Args:
         index: positions in `store` of the split's examples, int64 (N,).
         unit: what examples are called in messages: ``images``.
+        mix: what makes of each batch one of mixed examples.
     """
 
-    def __init__(self, store: Source, index: np.ndarray, prepare: Prepare, unit: str) -> None:
+    def __init__(
+        self,
+        store: Source,
+        index: np.ndarray,
+        prepare: Prepare,
+        unit: str,
+        mix: Mix | None = None,
+    ) -> None:
         self._store = store
         self._index = index
         self._prepare = prepare
         self._unit = unit
+        self._mix = mix
         self._last_order: tuple[tuple[int, int], Tensor] | None = None
 
     def __len__(self) -> int:
@@ -201,7 +211,7 @@ class TrainSplit:
 
         Returns:
             inputs: (B, ...); of images, float32 (B, C, H, W), normalised and augmented.
-            targets: (B, ...).
+            targets: (B, ...); of mixed examples, float32 (B, classes), each class's share.
         """
         steps = range(step, step + 1)
         (batch,) = self._block(steps, seed=seed, batch_size=batch_size, share=share)
@@ -211,13 +221,20 @@ class TrainSplit:
         self, steps: range, *, seed: int, batch_size: int, share: np.ndarray | None
     ) -> list[Batch]:
         """The batches of `steps`, gathered and prepared together."""
+        if self._mix is not None and share is not None:  # of examples with others' shares
+            whole = self._block(steps, seed=seed, batch_size=batch_size, share=None)
+            return [(inputs[share], targets[share]) for inputs, targets in whole]
         indices = [self._indices(step, seed, batch_size, share) for step in steps]
         inputs, targets = self._store.gather(torch.cat(indices))
         inputs = self._prepare.training(
             inputs, steps, seed=seed, batch_size=batch_size, share=share
         )
         own = len(indices[0])
-        return list(zip(inputs.split(own), targets.split(own), strict=True))
+        batches = list(zip(inputs.split(own), targets.split(own), strict=True))
+        if self._mix is None:
+            return batches
+        numbered = zip(batches, steps, strict=True)
+        return [self._mix(*batch, seed=seed, step=step) for batch, step in numbered]
 
     def batches(
         self,

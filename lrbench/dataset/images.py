@@ -8,12 +8,11 @@ import torch
 from lrbench.dataset.check import check_images, check_sizes
 from lrbench.dataset.data import Data, EvalSplit, Store, TrainSplit, content_digest, place
 from lrbench.dataset.kinds import Augment, Images, MappedImages
+from lrbench.dataset.mixing import Mix
 from lrbench.dataset.moments import moments, pixel_sums
 from lrbench.dataset.split import split_off
 from lrbench.dataset.transform import Transform
 from lrbench.task import Examples
-
-OFF = Augment(crop_padding=0, flip=False, cutout=0)
 
 
 def assemble(
@@ -77,9 +76,10 @@ def assemble(
 
     train_store = store(array, images.train_labels)
     plain = transform(None)
-    prepare = plain if augment == OFF else transform(augment)
+    prepare = transform(augment) if augment.changes_images else plain
+    mix = Mix(augment, len(images.class_names)) if augment.mixup or augment.cutmix else None
     return Data(
-        train=TrainSplit(train_store, train_index, prepare, "images"),
+        train=TrainSplit(train_store, train_index, prepare, "images", mix),
         val=EvalSplit(store(images.val_images, images.val_labels), val_index, plain),
         test=EvalSplit(store(images.test_images, images.test_labels), test_index, plain),
         examples=Examples(

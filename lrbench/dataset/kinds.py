@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -21,23 +22,46 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """Random changes to training images, in this order: crop, flip, cutout.
+    """Random changes to training images, in this order: crop, flip, RandAugment, cutout, mixing.
 
     Attributes:
         crop_padding: pixels of black added on each side before a crop back to the original size
             at a random place, as He et al. (2015) do; 0 is off.
         flip: mirror half of the images left to right.
+        randaugment: number of operations on each image, drawn from RandAugment's; 0 is off.
+        magnitude: of all these operations, from 0 to 30.
         cutout: side in pixels of a square, centred on a random pixel and clipped at the border,
             that is set to the mean colour (DeVries & Taylor 2017); 0 is off.
+        mixup, cutmix: α of the distribution Beta(α, α) of how much each image has of another one,
+            blended or pasted (see `lrbench.dataset.mixing`); 0 is off.
     """
 
     crop_padding: int
     flip: bool
+    randaugment: int
+    magnitude: int
     cutout: int
+    mixup: float
+    cutmix: float
 
     def __post_init__(self) -> None:
         require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "must be 0 or more")
         require(self.cutout >= 0, "cutout", self.cutout, "must be 0 or more")
+        require(self.randaugment >= 0, "randaugment", self.randaugment, "must be 0 or more")
+        require(0 <= self.magnitude <= 30, "magnitude", self.magnitude, "must be from 0 to 30")
+        for key in ("mixup", "cutmix"):
+            alpha = getattr(self, key)
+            require(0 <= alpha < math.inf, key, alpha, "must be 0 or above, and finite")
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether images are changed one by one."""
+        return bool(self.crop_padding or self.flip or self.randaugment or self.cutout)
+
+
+OFF = Augment(
+    crop_padding=0, flip=False, randaugment=0, magnitude=0, cutout=0, mixup=0.0, cutmix=0.0
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from lrbench.dataset.kinds import DatasetError
 
 # Purposes of random numbers: the second part of a generator's key, after the seed.
-SPLIT_TEST, SPLIT_VAL, BATCH_ORDER, AUGMENTATION, RANDOM_WINDOWS = range(5)
+SPLIT_TEST, SPLIT_VAL, BATCH_ORDER, AUGMENTATION, RANDOM_WINDOWS, RANDAUGMENT, MIXING = range(7)
 
 
 def part_size(total: int, fraction: float) -> int:

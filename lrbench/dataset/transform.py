@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from lrbench.dataset.kinds import Augment
-from lrbench.dataset.split import AUGMENTATION
+from lrbench.dataset.split import AUGMENTATION, RANDAUGMENT
+
+NUM_OPERATIONS = 28  # of RandAugment: 14, each with two signs
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Draws:
         top, left: corner of the crop in the padded image, in ``[0, 2 * crop_padding]``.
         mirrored: 1 where the crop is flipped left to right.
         row, column: centre of the cutout.
+        operations: of RandAugment, (B, randaugment), and signs: see `rand_augment`.
     """
 
     top: np.ndarray
@@ -33,6 +36,7 @@ class Draws:
     mirrored: np.ndarray
     row: np.ndarray
     column: np.ndarray
+    operations: np.ndarray
 
     def of(self, positions: np.ndarray) -> Draws:
         """The choices for the images at `positions`, int64, in the batch."""
@@ -51,7 +55,18 @@ def draw(augment: Augment, image_size: int, *, seed: int, step: int, batch_size:
     top, left = rng.integers(0, 2 * augment.crop_padding + 1, size=(2, batch_size))
     mirrored = rng.integers(0, 2, size=batch_size) * int(augment.flip)
     row, column = rng.integers(0, image_size, size=(2, batch_size))
-    return Draws(top=top, left=left, mirrored=mirrored, row=row, column=column)
+    operations = np.zeros((batch_size, augment.randaugment), np.int64)
+    if augment.randaugment:
+        rng = np.random.default_rng([seed, RANDAUGMENT, step])
+        operations = rng.integers(0, NUM_OPERATIONS, size=operations.shape)
+    return Draws(
+        top=top,
+        left=left,
+        mirrored=mirrored,
+        row=row,
+        column=column,
+        operations=operations,
+    )
 
 
 class Transform:
@@ -132,6 +147,8 @@ class Transform:
             return self.normalise(images)
         if self.augment.crop_padding or self.augment.flip:
             images = self.crop_and_flip(images, draws)
+        if self.augment.randaugment:
+            images = self.rand_augment(images, draws)
         output = self.normalise(images)
         if self.augment.cutout:
             self.cut_out_(output, draws)
@@ -173,6 +190,15 @@ class Transform:
         flat = padded.view(-1)
         every_row = flat.as_strided((flat.numel() - row + 1, row), (1, 1))  # overlapping views
         return every_row.index_select(0, starts).view(images.shape)
+
+    def rand_augment(self, images: Tensor, draws: Draws) -> Tensor:
+        """Do the drawn operations of RandAugment to each of the stored `images`."""
+        from lrbench.dataset.randaugment import rand_augment  # imports torchvision
+
+        assert self.augment is not None
+        first = images.permute(0, 3, 1, 2) if self.channels_last else images
+        found = rand_augment(first, draws.operations, self.augment.magnitude)
+        return (found.permute(0, 2, 3, 1) if self.channels_last else found).contiguous()
 
     def normalise(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W) from stored `images`, with mean 0 and deviation 1 per channel."""

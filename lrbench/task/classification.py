@@ -24,7 +24,11 @@ def measures(num_classes: int) -> tuple[Measure, ...]:
 
 
 class ClassificationTask(Task):
-    """Logits, float (B, classes), for targets that are classes, int64 (B,)."""
+    """Logits, float (B, classes), for targets that are classes, int64 (B,).
+
+    Targets of mixed training examples are float (B, classes), each class's share; the accuracy is
+    then the mean share of the class that a model says, which 1 is out of reach for.
+    """
 
     def __init__(self, label_smoothing: float, examples: Examples) -> None:
         num_classes = examples.require_whole(
@@ -39,7 +43,10 @@ class ClassificationTask(Task):
         return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Sum]:
-        return {"accuracy": ((outputs.argmax(1) == targets).sum(), len(targets))}
+        said = outputs.argmax(1)
+        if targets.is_floating_point():
+            return {"accuracy": (targets.gather(1, said[:, None]).sum(), len(targets))}
+        return {"accuracy": ((said == targets).sum(), len(targets))}
 
     def evaluation_loss(self, outputs: Tensor, targets: Tensor) -> Sum:
         return F.cross_entropy(outputs, targets, reduction="sum"), len(targets)

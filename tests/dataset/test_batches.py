@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from lrbench.dataset import Augment, Data, DatasetError, ImageDataset, Images, Sizes
+from lrbench.dataset import Data, DatasetError, ImageDataset, Images, Sizes
 from lrbench.dataset import data as data_module
+from lrbench.dataset.kinds import OFF
 from lrbench.dataset.memory import Placement
 from lrbench.dataset.moments import moments, pixel_sums
 
 CPU = torch.device("cpu")
-OFF = Augment(crop_padding=0, flip=False, cutout=0)
 NUM_TRAIN, NUM_TEST, SIDE = 200, 30, 4
 PLACEMENTS: list[Placement] = ["device", "host", "mmap"]
 
@@ -73,7 +73,7 @@ class Numbered(ImageDataset):
 
 
 PLAIN = Numbered(val_fraction=0.1, split_seed=0, mean=(0, 0, 0), std=(1 / 255,) * 3, augment=OFF)
-AUGMENTED = replace(PLAIN, augment=Augment(crop_padding=1, flip=True, cutout=2))
+AUGMENTED = replace(PLAIN, augment=replace(OFF, crop_padding=1, flip=True, cutout=2))
 
 
 def load(
@@ -307,11 +307,11 @@ def test_moments_by_hand() -> None:
     [
         ({"mean": (0.5,)}, r"dataset.mean=\[0.5\] must have one number per channel \(3\)"),
         (
-            {"augment": Augment(crop_padding=4, flip=False, cutout=0)},
+            {"augment": replace(OFF, crop_padding=4, flip=False, cutout=0)},
             "dataset.augment.crop_padding=4 must be below the images' 4 pixels",
         ),
         (
-            {"augment": Augment(crop_padding=0, flip=False, cutout=9)},
+            {"augment": replace(OFF, crop_padding=0, flip=False, cutout=9)},
             "dataset.augment.cutout=9 must be below the images' 4 pixels",
         ),
         ({"val_fraction": 0.001}, "dataset.val_fraction=0.001 of 200 images is none"),

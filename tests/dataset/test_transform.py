@@ -1,14 +1,16 @@
 """Batched augmentation against the same thing done image by image, pixel by pixel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from lrbench.dataset import Augment
+from lrbench.dataset.kinds import OFF
 from lrbench.dataset.transform import Draws, Transform, draw
 
 CPU = torch.device("cpu")
-OFF = Augment(crop_padding=0, flip=False, cutout=0)
 
 
 def transform(
@@ -59,11 +61,11 @@ def one_by_one(images: np.ndarray, draws: Draws, augment: Augment) -> np.ndarray
 @pytest.mark.parametrize(
     "augment",
     [
-        Augment(crop_padding=2, flip=False, cutout=0),
-        Augment(crop_padding=0, flip=True, cutout=0),
-        Augment(crop_padding=0, flip=False, cutout=3),
-        Augment(crop_padding=0, flip=False, cutout=4),
-        Augment(crop_padding=3, flip=True, cutout=2),
+        replace(OFF, crop_padding=2, flip=False, cutout=0),
+        replace(OFF, crop_padding=0, flip=True, cutout=0),
+        replace(OFF, crop_padding=0, flip=False, cutout=3),
+        replace(OFF, crop_padding=0, flip=False, cutout=4),
+        replace(OFF, crop_padding=3, flip=True, cutout=2),
     ],
     ids=str,
 )
@@ -83,9 +85,12 @@ def test_batch_equals_image_by_image(augment: Augment, channels: int, channels_l
 def test_hand_worked_crop_and_flip(channels_last: bool) -> None:
     image = torch.tensor([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], dtype=torch.uint8)
     draws = Draws(
-        *(np.array(values) for values in ([0, 2, 1], [0, 1, 2], [0, 0, 1], [0] * 3, [0] * 3))
+        *(
+            np.array(values)
+            for values in ([0, 2, 1], [0, 1, 2], [0, 0, 1], [0] * 3, [0] * 3, [[]] * 3)
+        )
     )
-    augment = Augment(crop_padding=1, flip=True, cutout=0)
+    augment = replace(OFF, crop_padding=1, flip=True, cutout=0)
     apply = transform(augment, channels=1, size=3, channels_last=channels_last)
     output = apply.crop_and_flip(stored(image.repeat(3, 1, 1, 1), channels_last), draws)
     assert output.view(3, 3, 3).tolist() == [
@@ -96,11 +101,13 @@ def test_hand_worked_crop_and_flip(channels_last: bool) -> None:
 
 
 def test_hand_worked_cutout_is_clipped_at_the_border() -> None:
-    augment = Augment(crop_padding=0, flip=False, cutout=2)
+    augment = replace(OFF, crop_padding=0, flip=False, cutout=2)
     apply = transform(augment, channels=1, size=3, channels_last=False)
     images = torch.ones(3, 1, 3, 3)
     zeros = np.zeros(3, dtype=np.int64)
-    draws = Draws(zeros, zeros, zeros, row=np.array([0, 2, 1]), column=np.array([0, 1, 2]))
+    draws = Draws(
+        zeros, zeros, zeros, row=np.array([0, 2, 1]), column=np.array([0, 1, 2]), operations=zeros
+    )
     apply.cut_out_(images, draws)
     assert images.view(3, 3, 3).int().tolist() == [
         [[0, 1, 1], [1, 1, 1], [1, 1, 1]],
@@ -127,7 +134,7 @@ def test_normalisation_per_channel(channels_last: bool) -> None:
 
 
 def test_cutout_shows_the_mean_colour() -> None:
-    augment = Augment(crop_padding=0, flip=False, cutout=5)
+    augment = replace(OFF, crop_padding=0, flip=False, cutout=5)
     apply = transform(augment, size=3, channels_last=True, mean=0.4, std=0.2)
     images = torch.full((1, 3, 3, 3), 255, dtype=torch.uint8)
     draws = draw(augment, 3, seed=0, step=0, batch_size=1)
@@ -135,7 +142,7 @@ def test_cutout_shows_the_mean_colour() -> None:
 
 
 def test_draws_cover_their_ranges_evenly() -> None:
-    augment = Augment(crop_padding=2, flip=True, cutout=3)
+    augment = replace(OFF, crop_padding=2, flip=True, cutout=3)
     draws = draw(augment, 7, seed=0, step=0, batch_size=10_000)
     for values, choices in (
         (draws.top, 5),
@@ -151,7 +158,7 @@ def test_draws_cover_their_ranges_evenly() -> None:
 
 
 def test_draws_are_keyed_by_seed_and_step_and_not_by_each_other() -> None:
-    on = Augment(crop_padding=2, flip=True, cutout=3)
+    on = replace(OFF, crop_padding=2, flip=True, cutout=3)
     first = draw(on, 7, seed=1, step=2, batch_size=50)
     again = draw(on, 7, seed=1, step=2, batch_size=50)
     assert all(
@@ -160,18 +167,23 @@ def test_draws_are_keyed_by_seed_and_step_and_not_by_each_other() -> None:
     )
     for seed, step in ((1, 3), (2, 2), (2, 1)):
         assert not np.array_equal(first.top, draw(on, 7, seed=seed, step=step, batch_size=50).top)
-    plain = draw(Augment(crop_padding=2, flip=False, cutout=0), 7, seed=1, step=2, batch_size=50)
+    plain = draw(
+        replace(OFF, crop_padding=2, flip=False, cutout=0), 7, seed=1, step=2, batch_size=50
+    )
     assert np.array_equal(first.left, plain.left)
     assert not plain.mirrored.any()
 
 
 def test_known_draws() -> None:
     """The stream must not change: old runs could not be repeated."""
-    draws = draw(Augment(crop_padding=4, flip=True, cutout=8), 32, seed=0, step=0, batch_size=4)
+    draws = draw(
+        replace(OFF, crop_padding=4, flip=True, cutout=8), 32, seed=0, step=0, batch_size=4
+    )
     assert {name: values.tolist() for name, values in vars(draws).items()} == {
         "top": [4, 8, 8, 7],
         "left": [6, 2, 5, 2],
         "mirrored": [1, 0, 1, 1],
         "row": [5, 10, 7, 23],
         "column": [6, 2, 28, 5],
+        "operations": [[]] * 4,
     }
