@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrbench.config import load as load
     from lrbench.find_lr import range_test as range_test
+    from lrbench.run.notebook import load_model as load_model
+    from lrbench.run.notebook import train as train
     from lrbench.run.start import start as start
     from lrbench.scheduler import as_torch as as_torch
     from lrbench.task import Measure as Measure
@@ -23,10 +25,12 @@ _HOMES = {
     "Measure": "task",
     "as_torch": "scheduler",
     "load": "config",
+    "load_model": "run.notebook",
     "range_test": "find_lr",
     "start": "run.start",
+    "train": "run.notebook",
 }
-__all__ = ["Measure", "as_torch", "load", "range_test", "start"]
+__all__ = ["Measure", "as_torch", "load", "load_model", "range_test", "start", "train"]
 
 
 def __getattr__(name: str) -> Any:
