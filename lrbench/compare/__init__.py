@@ -62,6 +62,7 @@ def compare(
     from lrbench.compare.groups import LR, split
     from lrbench.compare.heat_map import heat_map
     from lrbench.compare.plots import PICTURES, draw
+    from lrbench.compare.pooled import pooled
     from lrbench.compare.read import Problem, read
     from lrbench.compare.report import Report, Section, write
     from lrbench.compare.verdict import verdict
@@ -97,6 +98,7 @@ def compare(
         unfinished=tuple(found.unfinished),
         problems=tuple(found.problems),
         overview=heat_map(analyses, plots),
+        pooled=pooled(analyses, min(analysis.family.alpha for analysis in analyses)),
     )
     files = write(report, target)
     drawn = [picture for section in sections for picture in section.pictures]

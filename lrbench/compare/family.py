@@ -1,10 +1,10 @@
 """What a report's 5 % of false claims cover: its groups, and how often it was read while it grew.
 
 A claim is *beats* or *equivalent*; `ALPHA` bounds the share of reports that hold any false one, at
-any reading. Groups share it evenly. Where runs are read before all planned seeds are there, each
-reading gets what Lan and DeMets' function spends by its share of the planned seeds, in the manner
-of O'Brien and Fleming: little early, nearly everything at the end. A sweep that is read once, when
-it is done, has all of it; reading it again as it is costs nothing.
+any reading. Groups and their mean share it evenly. Where runs are read before all planned seeds are
+there, each reading gets what Lan and DeMets' function spends by its share of the planned seeds, in
+the manner of O'Brien and Fleming: little early, nearly everything at the end. A sweep that is read
+once, when it is done, has all of it; reading it again as it is costs nothing.
 
 What was read is remembered in `LOOKS` in the folder that was compared. Seeds that are added after
 the planned ones were read find nothing left to spend: their report is exploratory.
@@ -140,20 +140,23 @@ def reading(folder: Path, key: str, num: int, planned: int | None, alpha: float 
 
 
 def family_of(group: Group, groups: Sequence[Group], settings: Settings, folder: Path) -> Family:
-    """The error rate of one of a report's `groups`, which share the 5 % evenly.
+    """The error rate of one of a report's `groups`: they and all of them together share the 5 %.
 
     Args:
         folder: where it is remembered how many seeds were read.
     """
     held = [g for g in groups if len(g.strategies) > 1]
-    alpha = ALPHA / max(1, len(held))
+    alpha = ALPHA / (len(held) + 1) if len(held) > 1 else ALPHA
     seeds = [{m.run.seed for m in group.members if m.strategy == name}
              for name in group.strategies]  # fmt: skip
     num = max(map(len, seeds), default=0)
     key = " ".join(filter(None, (settings.metric or group.measures[0].name, group.label)))
     found = reading(folder, key, num, settings.planned_seeds, alpha)
     if len(held) > 1 and found.alpha > 0:
-        shared = f"{len(held)} groups share the 5 %: {100 * alpha:.2g} % each. {found.covers}"
+        shared = (
+            f"{len(held)} groups and their mean share the 5 %: {100 * alpha:.2g} % each. "
+            f"{found.covers}"
+        )
         return replace(found, covers=shared)
     return found
 

@@ -16,6 +16,7 @@ from lrbench.cli.wording import counted
 from lrbench.compare import tables
 from lrbench.compare.analysis import Analysis, evaluated_on
 from lrbench.compare.groups import number
+from lrbench.compare.pooled import Pooled, sentence, table
 from lrbench.compare.read import Problem
 from lrbench.compare.rows import frame
 from lrbench.compare.verdict import Verdict
@@ -90,6 +91,7 @@ class Report:
         notes: how the runs were sorted into groups, and what is uneven.
         unfinished: begun runs without a result, with the reason where one is known.
         problems: folders and files that could not be used.
+        pooled: all groups together, where they can be.
     """
 
     sections: tuple[Section, ...]
@@ -97,6 +99,12 @@ class Report:
     unfinished: tuple[Problem, ...]
     problems: tuple[Problem, ...]
     overview: Picture | None
+    pooled: Pooled | None
+
+    @property
+    def together(self) -> tuple[str, tables.Table] | None:
+        """What holds over all groups, in words and as a table."""
+        return None if self.pooled is None else (sentence(self.pooled), table(self.pooled))
 
     @property
     def paired(self) -> bool:
