@@ -12,16 +12,16 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 
 from lrbench.config import ConfigError, build
+from lrbench.config.compose import read_choice
 from lrbench.dataset import DatasetError, Digits, Sizes
 from lrbench.dataset import digits as digits_module
 
-CONF = Path(__file__).parents[2] / "conf" / "dataset"
 CPU = torch.device("cpu")
 DIGITS = digits_module._digits_file().read_bytes()
 
 
 def digits(**changes: object) -> Digits:
-    node = OmegaConf.load(CONF / "digits.yaml")
+    node = read_choice("dataset", "digits").dataset
     return build(OmegaConf.merge(node, changes), "dataset")
 
 

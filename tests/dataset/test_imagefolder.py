@@ -20,17 +20,17 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from lrbench.config import ConfigError, build
+from lrbench.config.compose import read_choice
 from lrbench.dataset import DatasetError, ImageFolder, Sizes
 from lrbench.dataset import cache as cache_module
 from lrbench.dataset import decode as decode_module
 from lrbench.dataset.cache import CachedImages, CachedRows, DamagedCacheError, open_cache
 
-CONF = Path(__file__).parents[2] / "conf" / "dataset"
 CPU = torch.device("cpu")
 
 
 def config(root: Path, cache: Path, **changes: Any) -> ImageFolder:
-    node = OmegaConf.load(CONF / "imagefolder.yaml")
+    node = read_choice("dataset", "imagefolder").dataset
     changes = {"root": str(root), "cache": str(cache), **changes}
     return build(OmegaConf.merge(node, changes), "dataset")
 
@@ -587,7 +587,7 @@ def test_what_a_killed_process_leaves_is_made_anew(tmp_path: Path, cache: Path) 
 
 def test_no_root_given() -> None:
     with pytest.raises(ConfigError, match=r"^dataset.root has no value: write dataset.root=...$"):
-        build(OmegaConf.load(CONF / "imagefolder.yaml"), "dataset")
+        build(read_choice("dataset", "imagefolder").dataset, "dataset")
 
 
 @pytest.mark.parametrize(

@@ -22,19 +22,19 @@ import torch
 from omegaconf import OmegaConf
 
 from lrbench.config import build
+from lrbench.config.compose import read_choice
 from lrbench.dataset import DatasetError, PublishedDataset, Sizes
 from lrbench.dataset import files as files_module
 from lrbench.dataset.formats import unpickle
 from lrbench.dataset.publications import PUBLICATIONS
 
-CONF = Path(__file__).parents[2] / "conf" / "dataset"
 CPU = torch.device("cpu")
 SIDE, NUM_TRAIN, NUM_TEST = 28, 20, 10
 Files = dict[str, bytes]
 
 
 def config(name: str, **changes: Any) -> PublishedDataset:
-    node = OmegaConf.load(CONF / f"{name}.yaml")
+    node = read_choice("dataset", name).dataset
     return build(OmegaConf.merge(node, changes), "dataset")
 
 
