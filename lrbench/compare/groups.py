@@ -38,6 +38,7 @@ NOT_COMPARED = (  # logging and saving, and places
     "trainer.record_grad_norm",
     "trainer.device",
     "trainer.num_threads",
+    "dataset.path",
     "dataset.root",
     "dataset.cache",
     "dataset.download",

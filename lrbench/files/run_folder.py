@@ -45,6 +45,7 @@ STEERING = ("resume", "resume_policy", "rerun")  # keys that only steer the comm
 PLACES = (
     "dataset.cache",
     "dataset.download",
+    "dataset.path",
     "dataset.root",
     "model.weights",  # the file's content counts, as model.weights_digest
     "trainer.checkpoint_interval_seconds",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -105,6 +106,7 @@ def environment(device: torch.device, config: Mapping[str, Any]) -> dict[str, An
     if modules:  # an optimizer or a model of another library; finding its package takes a while
         distributions = metadata.packages_distributions()
         packages += sorted({name for m in modules for name in distributions.get(m, ())})
+    packages += [name for name in ("tokenizers", "transformers") if name in sys.modules]
     return {
         "lrbench": lrbench.__version__,
         "python": platform.python_version(),

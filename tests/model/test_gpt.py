@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,6 +138,16 @@ def test_it_compiles_into_one_graph() -> None:
     assert compiled(tokens()).shape == (3, CONTEXT, VOCABULARY)
 
 
+def test_weights_for_another_vocabulary_are_refused(tmp_path: Path) -> None:
+    torch.save(gpt().state_dict(), tmp_path / "weights.pt")
+    shapes = Shapes(inputs=(CONTEXT,), outputs=(CONTEXT, 40), whole_inputs=True)
+    own = load("model", "gpt_tiny", weights=str(tmp_path / "weights.pt"))
+    with pytest.raises(
+        ValueError, match=r"does not fit: embeddings\.weight is \(50, 64\) there and"
+    ):
+        build_model(own, shapes, seed=0)
+
+
 def test_images_and_tokens_want_models_of_their_own() -> None:
     text = Shapes(inputs=(8,), outputs=(8, 50), whole_inputs=True)
     with pytest.raises(
@@ -178,7 +189,7 @@ def test_models_of_transformers_by_their_config(config: dict[str, Any]) -> None:
     assert first.grad[1].abs().sum() > 0
 
 
-def test_models_of_transformers_from_a_folder(tmp_path: Any) -> None:
+def test_models_of_transformers_from_a_folder(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     saved: Any = hugging_face(config=LLAMA)
     moved(saved)
@@ -209,7 +220,7 @@ def test_configs_of_transformers_that_are_refused(keys: dict[str, Any], said: st
         hugging_face(config=keys)
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Any) -> None:
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     with pytest.raises(ValueError, match=r"^model\.folder=.*No such file or directory.*config"):
         hugging_face(folder=str(tmp_path))

@@ -96,8 +96,12 @@ def test_the_command_counts_in_tokens_and_refuses_other_text(
     guess = math.log(result["data"]["vocabulary"])
     assert result["measures"]["loss"]["guess"] == pytest.approx(guess)
     assert result["data"]["steps_per_epoch"] == (1700 - 1) // 8 // 4 == 53
+    Path("text").rename("moved")  # the same text elsewhere: done already
+    monkeypatch.setattr(sys, "argv", ["lrbench", *words, "dataset.path=moved"])
+    program.main()
+    assert json.loads(Path("run/result.json").read_text()) == result
     Path("run/result.json").unlink()
-    Path("text").write_text("".join(chr(97 + i % 26) for i in range(2000)))
+    Path("moved").write_text("".join(chr(97 + i % 26) for i in range(2000)))
     with pytest.raises(SystemExit) as refused:
         program.main()
     assert "run holds a run on other data (digest: " in str(refused.value.code)
