@@ -159,15 +159,33 @@ def trial(lr: float, score: float, diverged: int = 0, **knobs: Any) -> Trial:
 
 
 def test_the_area_of_the_sensitivity_by_hand() -> None:
+    def area(trials: list[Trial], low: float, high: float) -> float:
+        return shortfall(trials, low, high, math.nan).value
+
     # over two doublings: 0.9 → 0.94 → 0.86; areas below the best 0.02 and 0.04, mean 0.03
     own = [trial(0.4, 0.86), trial(0.1, 0.90), trial(0.2, 0.94), trial(0.2, 0.99, patience=6)]
-    assert shortfall(own, 0.1, 0.4) == pytest.approx(0.03)
-    assert shortfall(own, 0.1, 0.2) == pytest.approx(0.02)
+    assert area(own, 0.1, 0.4) == pytest.approx(0.03)
+    assert area(own, 0.1, 0.2) == pytest.approx(0.02)
     # half a doubling either side of 0.2: 0.92 → 0.94 → 0.90, mean shortfall 0.015
-    assert shortfall(own, 0.2 / math.sqrt(2), 0.2 * math.sqrt(2)) == pytest.approx(0.015)
-    assert shortfall([trial(0.1, 0.9), trial(0.2, 0.1, 2)], 0.1, 0.2) == pytest.approx(0.4)
-    assert math.isnan(shortfall([trial(0.1, 0.9)], 0.1, 0.2))
-    assert math.isnan(shortfall(own, 0.4, 0.4))
+    assert area(own, 0.2 / math.sqrt(2), 0.2 * math.sqrt(2)) == pytest.approx(0.015)
+    assert area([trial(0.1, 0.9), trial(0.2, 0.1, 2)], 0.1, 0.2) == pytest.approx(0.4)
+    assert math.isnan(area([trial(0.1, 0.9)], 0.1, 0.2))
+    assert math.isnan(area(own, 0.4, 0.4))
+
+
+@pytest.mark.parametrize(("slope", "truth"), [(0.0, 0.0), (0.02, 0.02)])
+def test_noise_is_no_sensitivity_to_the_peak_lr(slope: float, truth: float) -> None:
+    generator, lrs = np.random.default_rng(0), (0.025, 0.05, 0.1, 0.2, 0.4)
+    plain, found = [], []
+    for _ in range(60):
+        scores = 0.9 - slope * np.abs(np.log2(np.array(lrs) / 0.1)) + generator.normal(0, 0.004, 5)
+        own = [trial(lr, float(score)) for lr, score in zip(lrs, scores, strict=True)]
+        plain.append(shortfall(own, 0.025, 0.4, math.nan).value)
+        found.append(shortfall(own, 0.025, 0.4, 0.004))
+    values = np.array([one.value for one in found])
+    assert abs(values.mean() - truth) < 0.0016  # of a flat response 0.0047 would be seen
+    assert abs(values.mean() - truth) <= abs(np.mean(plain) - truth) + 0.0003
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.9
 
 
 def test_the_range_is_common_to_all() -> None:
@@ -177,7 +195,7 @@ def test_the_range_is_common_to_all() -> None:
     short = {**stage.trials, "plateau": stage.trials["plateau"][1:]}
     stage = replace(stage, trials=short)
     assert common_range(stage, ["cosine", "plateau"]) == (0.05, 0.4)
-    assert set(shortfalls(stage, ["cosine", "plateau"])) == {"cosine", "plateau"}
+    assert set(shortfalls(stage, ["cosine", "plateau"], 0.001)) == {"cosine", "plateau"}
     assert math.isnan(common_range(stage, ["cosine", "none"])[0])
 
 

@@ -26,7 +26,7 @@ from lrbench.study.records import Point, Stage, StudyOutcome
 from lrbench.study.report import pictures, tables, tracks
 from lrbench.study.report.ranks import ranks
 from lrbench.study.report.recommendation import Recommendation, recommend
-from lrbench.study.report.tuning import shortfall_noise, trials_table
+from lrbench.study.report.tuning import trial_error, trials_table
 from lrbench.study.runs import Runs, fresh, read_points
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
     changed = []
     if full.share in untuned:
         changed = tracks.gains(outcome, full, tuned[full.share], untuned[full.share])
-    noise = shortfall_noise(tuned[full.share], len(outcome.study.tuning_seeds))
+    error = trial_error(tuned[full.share], len(outcome.study.tuning_seeds))
     report = Report(
         folder=outcome.folder,
         recommendation=recommend(outcome, tuned[full.share], runs),
@@ -121,7 +121,7 @@ def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
         smaller=tuple(sections[s] for s in sorted(sections, reverse=True) if s != full.share),
         untuned=_untuned_tables(outcome, changed, untuned.get(full.share)),
         changed=tracks.gains_sentence(changed, outcome.default_lr) if changed else "",
-        tuning=tuple(tables.tuning(outcome, stage, noise) for stage in _largest_first(outcome)),
+        tuning=tuple(tables.tuning(outcome, stage, error) for stage in _largest_first(outcome)),
         grids=tuple(line for stage in _largest_first(outcome) for line in _grid(outcome, stage)),
         tuning_pictures=tuple(picture for picture in drawn if picture),
         budgets=(tables.ranks(ranks(tuned), outcome.measure),),

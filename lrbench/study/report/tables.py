@@ -11,22 +11,22 @@ from lrbench.compare.tables import NOTHING, Table
 from lrbench.study.guide import ClaimVerdict
 from lrbench.study.guide.claim import GUIDE_ALPHA
 from lrbench.study.records import Stage, StudyOutcome
-from lrbench.study.report.tuning import common_range, shortfalls
+from lrbench.study.report.tuning import Shortfall, common_range, shortfalls
 from lrbench.study.runs import mean
 from lrbench.task import Measure
 
 
-def tuning(outcome: StudyOutcome, stage: Stage, noise: float) -> Table:
+def tuning(outcome: StudyOutcome, stage: Stage, error: float) -> Table:
     """One row per strategy and reference: what was chosen, and how much the choice matters.
 
     Args:
-        noise: see `lrbench.study.report.tuning.shortfall_noise`.
+        error: see `lrbench.study.report.tuning.trial_error`.
     """
     measure = outcome.measure
     several = len(outcome.stages) > 1
     strategies = list(outcome.study.strategies)
     low, high = common_range(stage, strategies)
-    areas = shortfalls(stage, strategies)
+    areas = shortfalls(stage, strategies, error)
     rows = []
     for name, trials in stage.trials.items():
         setting = stage.chosen[name]
@@ -42,7 +42,7 @@ def tuning(outcome: StudyOutcome, stage: Stage, noise: float) -> Table:
                 measure.value(chosen.score) if chosen else NOTHING,
                 f"{len(trials)}" + (f", {pruned} stopped" if pruned else ""),
                 str(sum(trial.num_diverged for trial in trials)),
-                measure.number(areas.get(name, math.nan)),
+                _lost(areas.get(name), measure),
                 measure.value(mean(rated)) if rated else NOTHING,
             )
         )
@@ -56,13 +56,20 @@ def tuning(outcome: StudyOutcome, stage: Stage, noise: float) -> Table:
         f"{measure.divergence}. Mean shortfall: sensitivity to the peak lr{measure.in_unit}; over "
         f"the lrs{span} that every strategy was tried at, the area between its best and its "
         f"{measure.label} as a function of log lr, divided by the range's width: what is lost on "
-        "average by picking a peak lr there blindly; such numbers differ by up to "
-        f"{measure.number(noise)} through seeds alone. Expected from 1 trial: the mean over its "
+        "average by picking a peak lr there blindly, with what noise adds to it taken off, and a "
+        "95 % interval. Expected from 1 trial: the mean over its "
         "trials. All trials: trials.csv."
     )
     title = f"What was chosen, {stage.length}" if several else "What was chosen"
     told = caption if stage is outcome.full else "As above."
     return Table(title, headers, tuple(rows), frozenset(), told)
+
+
+def _lost(found: Shortfall | None, measure: Measure) -> str:
+    if found is None or math.isnan(found.value):
+        return NOTHING
+    span = f" ({measure.number(found.low)} to {measure.number(found.high)})"
+    return measure.number(found.value) + ("" if math.isnan(found.low) else span)
 
 
 def ranks(found: pd.DataFrame, measure: Measure) -> Table:
