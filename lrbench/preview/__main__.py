@@ -17,7 +17,7 @@ from lrbench.draw import palette
 from lrbench.files import run_folder
 from lrbench.preview.arguments import HELP, PICTURE_ENDINGS, Arguments, parse
 from lrbench.preview.compose import Choice, compose
-from lrbench.preview.curve import ScheduleCurve, crowded, lay_out
+from lrbench.preview.curve import ScheduleCurve, crowded, with_groups
 from lrbench.preview.replay import History, read_history, starting_overrides
 from lrbench.preview.summary import notes, table, write_csv
 from lrbench.preview.terminal import Line, plot
@@ -35,7 +35,8 @@ def preview(arguments: Arguments, console: Console) -> None:
     if history is not None:
         overrides = starting_overrides(history.overrides, overrides)
     choices = compose(overrides, conf=CONF, config_dir=arguments.config_dir)
-    curves = [_lay_out(choice, arguments, history, many=len(choices) > 1) for choice in choices]
+    many = len(choices) > 1
+    curves = [c for choice in choices for c in _lay_out(choice, arguments, history, many=many)]
 
     title = describe(curves)
     line(console, f"{title}\n")
@@ -63,9 +64,9 @@ def preview(arguments: Arguments, console: Console) -> None:
 
 def _lay_out(
     choice: Choice, arguments: Arguments, history: History | None, *, many: bool
-) -> ScheduleCurve:
+) -> list[ScheduleCurve]:
     try:
-        return lay_out(choice, arguments, history)
+        return with_groups(choice, arguments, history)
     except ValueError as error:
         raise ConfigError(f"{choice.label}: {error}" if many else str(error)) from error
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lrbench.config import ConfigError
+from lrbench.config import Call, ConfigError
 from lrbench.config.checks import require
 from lrbench.optimizer import Optimizer
 from lrbench.preview.arguments import Arguments
@@ -37,6 +37,7 @@ class ScheduleCurve:
         warnings: what looks unintended, in words.
         evaluations: the recorded validation losses that steer it, and the updates taken by then.
         mark: where the replay of a recorded run stops being valid.
+        layer_decay: of the optimizer; the curve is then the last layer's.
     """
 
     label: str
@@ -53,6 +54,7 @@ class ScheduleCurve:
     warnings: tuple[str, ...] = ()
     evaluations: Evaluations = ((), ())
     mark: Mark | None = None
+    layer_decay: float | None = None
 
     @cached_property
     def lr(self) -> np.ndarray:
@@ -99,8 +101,26 @@ def crowded(curves: Sequence[ScheduleCurve]) -> bool:
     return len(curves) > (MOST_IF_LONG if long else MOST_IN_ONE)
 
 
-def lay_out(choice: Choice, arguments: Arguments, history: History | None) -> ScheduleCurve:
+def with_groups(
+    choice: Choice, arguments: Arguments, history: History | None
+) -> list[ScheduleCurve]:
+    """The curve of `choice`, then those of its parameter groups that have lrs of their own.
+
+    Raises:
+        ValueError: as `lay_out` says.
+    """
+    optimizer: Optimizer = build_part(choice.cfg, "optimizer")
+    own = [n for n, r in (optimizer.groups or {}).items() if r.scheduler or r.lr_factor != 1]
+    return [lay_out(choice, arguments, history, group) for group in (None, *own)]
+
+
+def lay_out(
+    choice: Choice, arguments: Arguments, history: History | None, group: str | None = None
+) -> ScheduleCurve:
     """The curve of `choice`, replayed on `history` if its schedule reacts to losses.
+
+    Args:
+        group: draw the lr of this parameter group, which is not replayed.
 
     Raises:
         ValueError: the config is wrong, its durations do not fit the run, or the number of
@@ -108,35 +128,42 @@ def lay_out(choice: Choice, arguments: Arguments, history: History | None) -> Sc
     """
     cfg = choice.cfg
     settings: Trainer = build_part(cfg, "trainer")
-    scheduler: Scheduler = build_part(cfg, "scheduler")
     optimizer: Optimizer = build_part(cfg, "optimizer")
+    rule = None if group is None else (optimizer.groups or {})[group]
+    own = None if rule is None else rule.scheduler
+    scheduler: Scheduler = own or build_part(cfg, "scheduler")
+    base_lr = optimizer.lr * (rule.lr_factor if rule else 1.0)
+    algorithm = rule.algorithm if rule and rule.algorithm else optimizer.algorithm
     steps_per_epoch = find_steps_per_epoch(choice, settings, arguments, history)
     total_steps = settings.total_steps(steps_per_epoch)
     eval_every, _ = settings.intervals(total_steps, steps_per_epoch)
     evaluations: Evaluations = ((), ())
-    if history is not None and scheduler.reads_losses:
+    replayed = history is not None and scheduler.reads_losses and group is None
+    if history is not None and replayed:
         evaluations = (history.losses, history.steps)
     try:
         plan = scheduler.plan(total_steps, steps_per_epoch, *evaluations)
         factors = np.array(plan.factors())
         warnings = lint(scheduler, total_steps, steps_per_epoch, eval_every)
     except ValueError as error:
-        raise ConfigError(f"scheduler.{error}") from error
+        place = f"optimizer.groups.{group}.scheduler" if own else "scheduler"
+        raise ConfigError(f"{place}.{error}") from error
     mark = None
-    if history is not None and scheduler.reads_losses:
-        mark = first_difference(optimizer.lr * factors, history)
+    if history is not None and replayed:
+        mark = first_difference(base_lr * factors, history)
     return ScheduleCurve(
-        label=choice.label,
+        label=choice.label if group is None else f"{choice.label}: {group}",
         name=choice.name,
         scheduler=scheduler,
-        base_lr=optimizer.lr,
+        base_lr=base_lr,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
         batch_size=settings.batch_size,
         dataset=choice.dataset,
         factors=factors,
         plan=plan,
-        own_momentum=_own_momentum(optimizer),
+        own_momentum=_own_momentum(algorithm),
+        layer_decay=optimizer.layer_decay,
         warnings=tuple(warnings),
         evaluations=evaluations,
         mark=mark,
@@ -170,9 +197,9 @@ def find_steps_per_epoch(
     return int(num_train // batch_size)
 
 
-def _own_momentum(optimizer: Optimizer) -> float | None:
-    """The momentum (of Adam's kin: beta1) that the optimizer's config names, if any."""
-    arguments = optimizer.algorithm.arguments
+def _own_momentum(algorithm: Call) -> float | None:
+    """The momentum (of Adam's kin: beta1) that the algorithm's config names, if any."""
+    arguments = algorithm.arguments
     if "betas" in arguments:
         return float(arguments["betas"][0])
     momentum = arguments.get("momentum")

@@ -69,6 +69,8 @@ def notes(curves: Sequence[ScheduleCurve], differences: str) -> Iterator[str]:
             f"{', '.join(guessed)}: drawn as if the validation loss kept improving; "
             "history=FOLDER replays a recorded run's losses"
         )
+    for decay in sorted({c.layer_decay for c in curves if c.layer_decay is not None}):
+        yield f"layer_decay={decay}: the last layer is drawn; each has {decay} × the lr of the next"
     if differences:
         yield f"the recorded run differs besides its schedule: {differences}"
     for curve in curves:

@@ -63,6 +63,12 @@ def resume(
             )
         return new, choices
     require_choice("resume_policy", policy, POLICIES)
+    for name, rule in (new["optimizer"].get("groups") or {}).items():
+        if policy != "rescale" and rule.get("scheduler") is not None:
+            raise FolderError(
+                f"resume_policy={policy} does not reach optimizer.groups.{name}.scheduler: write "
+                "resume_policy=rescale"
+            )
     before, after = (flatten(run_folder.identity(config)) for config in (old, new))
     for key in sorted(before.keys() | after.keys()):
         free = key.startswith("scheduler.") or key == "trainer.length"

@@ -16,7 +16,7 @@ from lrbench.files import run_folder
 from lrbench.preview.__main__ import file_name, picture_paths
 from lrbench.preview.arguments import Arguments, parse
 from lrbench.preview.compose import Choice, compose
-from lrbench.preview.curve import ScheduleCurve, crowded, lay_out
+from lrbench.preview.curve import ScheduleCurve, crowded, lay_out, with_groups
 from lrbench.preview.downsample import thin
 from lrbench.preview.replay import Mark, read_history, starting_overrides
 from lrbench.preview.summary import area, notes, table, warmup_updates, write_csv
@@ -327,3 +327,24 @@ def test_crowded_plots() -> None:
 def test_a_million_updates_are_laid_out_exactly() -> None:
     drawn = curve("scheduler=cosine", "trainer.length=1000000 steps")
     assert drawn.lr[250_000] == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)), rel=1e-12)
+
+
+def test_groups_with_lrs_of_their_own_are_drawn() -> None:
+    words = (
+        "+scheduler@optimizer.groups.head.scheduler=linear",
+        "+optimizer.groups.head={layers: output, lr_factor: 0.3}",
+        "+optimizer.groups.rest={dimensions: 2}",
+    )
+    whole, head = with_groups(choose(*words)[0], Arguments(), None)
+    assert (whole.label, head.label) == ("cosine", "cosine: head")
+    linear = curve("scheduler=linear")
+    np.testing.assert_allclose(head.lr, 0.3 * linear.lr, rtol=1e-15)
+    np.testing.assert_array_equal(whole.lr, curve().lr)
+    decayed = curve("optimizer.layer_decay=0.5")
+    assert list(notes([decayed], "")) == [
+        "layer_decay=0.5: the last layer is drawn; each has 0.5 × the lr of the next"
+    ]
+    with pytest.raises(ValueError, match=r"^optimizer\.groups\.head\.scheduler\.warmup=999 steps"):
+        with_groups(
+            choose(*words, "optimizer.groups.head.scheduler.warmup=999 steps")[0], Arguments(), None
+        )

@@ -197,3 +197,13 @@ def test_a_making_over_that_a_kill_cut_in_two_is_completed(
         [cosine(t, 20) for t in range(20)] + [cosine(t, 30) for t in range(20, 30)], abs=1e-6
     )
     assert [entry["policy"] for entry in resumes()] == ["rescale"]
+
+
+def test_no_policy_but_rescale_reaches_a_groups_own_schedule(command: Command) -> None:
+    words = ["model=mlp", "trainer.length=2 steps", "+optimizer.groups.head={layers: output}"]
+    words += ["+scheduler@optimizer.groups.head.scheduler=linear", "hydra.run.dir=run"]
+    assert command(*words) == ""
+    longer = ["resume=run", "trainer.length=3 steps"]
+    said = command(*longer, "resume_policy=keep")
+    assert "resume_policy=keep does not reach optimizer.groups.head.scheduler: write res" in said
+    assert command(*longer, "resume_policy=rescale") == ""
