@@ -241,7 +241,7 @@ def test_divergences_are_compared_as_rates(tmp_path: Path) -> None:
 def test_a_strategy_that_diverges_for_sure_more_often_is_worse(tmp_path: Path) -> None:
     write_sweep(
         tmp_path, {"cosine": [0.9] * 10, "onecycle": [0.95] * 2 + [None] * 8}
-    )  # McNemar: 2 / 2^8
+    )  # Fisher's exact p is 0.0007
     analysis = analysed(tmp_path)
     words = verdict(analysis)
     assert words.pairs == (
