@@ -94,12 +94,9 @@ def _resume(words: Argv, overrides: Sequence[Override], folder: str) -> Prepared
     if "--multirun" in words.options:
         raise ConfigError(f"resume={folder} goes on with one run: leave -m out")
     for_hydra = [o.input_line or "" for o in overrides if o.key_or_group.startswith("hydra")]
-    steering = [o.input_line or "" for o in overrides if o.key_or_group in run_folder.STEERING]
-    changes = [
-        o.input_line or ""
-        for o in overrides
-        if not o.key_or_group.startswith("hydra") and o.key_or_group not in run_folder.STEERING
-    ]
+    groups = [(o.key_or_group.split(".")[0], o.input_line or "") for o in overrides]
+    steering = [line for group, line in groups if group in run_folder.STEERING]
+    changes = [line for group, line in groups if group not in ("hydra", *run_folder.STEERING)]
     added = [f"resume={quoted(folder)}", f"hydra.run.dir={quoted(folder)}"]
     own = Argv(options=words.options, help=words.help)
     return Prepared([*_flags(own), *for_hydra, *steering, *added], changes, words.config_dir)

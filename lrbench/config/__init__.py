@@ -12,7 +12,7 @@ from lrbench.config.checks import ConfigError, nearest, require, require_choice
 
 # The parts of a run, each a folder of conf/ with a file for each choice, and sets of them by name.
 PARTS = ("model", "task", "dataset", "optimizer", "scheduler", "trainer")
-GROUPS = (*PARTS, "loop", "experiment")
+GROUPS = (*PARTS, "loop", "tracker", "experiment")
 
 if TYPE_CHECKING:
     from lrbench.config.builder import CONF, Call, build, flatten, locate

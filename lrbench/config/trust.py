@@ -62,6 +62,7 @@ ALLOWED: Mapping[str, Callable[[Any], bool]] = {
     "lrbench.find_lr": _is_config,
     "lrbench.model": _is_config,
     "lrbench.optimizer": _is_config,
+    "lrbench.record.trackers": _is_config,
     "lrbench.run.programs": _is_config,
     "lrbench.scheduler": _is_config,
     "lrbench.study": _is_config,

@@ -38,7 +38,8 @@ LOG = "lrbench.log"
 EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
 STUDY = "study.json"  # in a study's folder: where its runs on fresh seeds are, under "final"
 SWEEP = "multirun.yaml"  # in a sweep's folder, which Hydra writes as it begins
-STEERING = ("resume", "resume_policy", "rerun")  # keys that only steer the command
+# Keys that only steer the command, and what follows its runs.
+STEERING = ("resume", "resume_policy", "rerun", "tracker")
 
 # Keys that say where a run is made and how often it saves, not what it is: they are recorded, and
 # a run stays the same run when they change.

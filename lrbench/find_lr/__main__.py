@@ -141,7 +141,7 @@ def compose_config(words: Argv) -> DictConfig:
         cfg = compose("find_lr", [*more, *words.overrides], return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)  # for ${hydra:...} in the values
     for key in run_folder.STEERING:
-        if cfg[key] is not None:
+        if cfg.get(key) is not None:
             raise ConfigError(f"{key}={cfg[key]} is for python -m lrbench: a range test is short")
     return cfg
 

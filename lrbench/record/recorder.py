@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -22,7 +23,10 @@ from lrbench.files.result import HISTORY_COLUMNS, history_columns
 from lrbench.files.run_folder import EVENTS, HISTORY
 from lrbench.record import tfrecord
 from lrbench.record.display import Display
+from lrbench.record.trackers import Sink
 from lrbench.task import Measure
+
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0  # how long a number is held back at most from whoever watches the files
 _OWN_EVENTS = re.compile(re.escape(EVENTS) + r"(\d{1,15})\.[\w-]*\.\d+\.lrbench")
@@ -47,6 +51,7 @@ class Recorder:
         measures: those that history.csv has columns for.
         display: shows the progress; None: nothing does.
         groups: the parameter groups whose lrs have columns.
+        sinks: where trackers follow the run.
 
     Raises:
         ValueError: a file of the run is not what it was at the checkpoint, or is a link, or
@@ -63,8 +68,9 @@ class Recorder:
         measures: Sequence[Measure],
         display: Display | None,
         groups: Sequence[str] = (),
+        sinks: Sequence[Sink] = (),
     ) -> None:
-        self._display = display
+        self._display, self._sinks = display, list(sinks)
         columns = history_columns(measures, groups)
         # train_loss is TensorBoard's train/loss, and lr/head is itself.
         further = columns[len(HISTORY_COLUMNS) :]
@@ -110,11 +116,28 @@ class Recorder:
             self.flush()
         if self._display is not None:
             self._display.update(step, values)
+        self._tell(lambda sink: sink.log(step, {t: float(v) for t, v in rounded.items()}))
 
     def record_test(self, step: int, values: Mapping[str, float]) -> None:
         """Write the test's `values` (measure to number), which history.csv has no columns for."""
         points = [Summary.Value(tag=f"test/{m}", simple_value=v) for m, v in values.items()]
         self._write_event(Event(step=step, summary=Summary(value=points)))
+        self._tell(lambda sink: sink.log(step, {f"test/{m}": v for m, v in values.items()}))
+
+    def end(self, status: str) -> None:
+        """Tell the trackers how the run ended."""
+        self._tell(lambda sink: sink.close(status))
+        self._sinks.clear()
+
+    def _tell(self, work: Callable[[Sink], None]) -> None:
+        """Do `work` with each tracker; one that fails is not told again."""
+        for sink in tuple(self._sinks):
+            try:
+                work(sink)
+            except Exception as error:
+                self._sinks.remove(sink)
+                reason = " ".join(str(error).split())
+                log.warning("the tracker failed, and the run goes on without it: %s", reason)
 
     def add(self, summary: Summary) -> None:
         """Write a summary without a step, such as those of `lrbench.record.hparams`."""
@@ -148,6 +171,7 @@ class Recorder:
         return self
 
     def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        self.end("interrupted")  # where it was not told how it ended
         for file in (self._history, self._events_file):
             try:
                 file.close()

@@ -71,7 +71,7 @@ def _lead(cfg: DictConfig, changes: Sequence[str], config_dir: Path | None) -> f
             hydra_config = OmegaConf.create(
                 {"runtime": {"choices": choices}, "overrides": {"task": list(changes)}}
             )
-            cfg = OmegaConf.create(config)
+            cfg = OmegaConf.create({**config, "tracker": cfg.tracker})
         result = run(cfg, folder, hydra_config, rerun=rerun, in_sweep=in_sweep)
         return cast("float | None", result.get("val_loss"))
     except DivergedRun as error:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from lrbench.cli.mistakes import Failure
-from lrbench.config import Call, ConfigError, flatten, trust
+from lrbench.config import Call, ConfigError, build, flatten, trust
 from lrbench.files import run_folder
 from lrbench.files.result import COMPLETED, DIVERGED, FORMAT
 from lrbench.model import Model
 from lrbench.optimizer import Optimizer
+from lrbench.record.trackers import Tracker, opened
 from lrbench.run.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lrbench.run.parts import Parts, build_parts
 from lrbench.run.programs import run_program
@@ -112,6 +113,7 @@ def _run(
             raise DivergedRun(f"diverged: recorded in {folder / run_folder.RESULT}")
         return trained
     parts = build_parts(config)
+    tracker = None if cfg.get("tracker") is None else build(cfg.tracker, "tracker", Tracker)
     # Their names are texts of the command line too, which may not resolve.
     OmegaConf.to_container(hydra.runtime.choices, resolve=True)
     if rerun not in (None, "failed"):
@@ -131,7 +133,7 @@ def _run(
     # torch takes seconds to import: not before everything that can be checked without it.
     try:
         with _assembled(parts, folder, config) as (loop, checkpoint):
-            return _train(loop, checkpoint, parts, cfg, folder, hydra, in_sweep)
+            return _train(loop, checkpoint, parts, cfg, folder, hydra, tracker, in_sweep)
     except distributed.ProcessLost as error:
         saved = (folder / run_folder.CHECKPOINT).exists()
         again = shlex.join([f"resume={folder}", *trust.words()])
@@ -237,6 +239,7 @@ def _train(
     cfg: DictConfig,
     folder: Path,
     hydra: DictConfig,
+    tracker: Tracker | None,
     in_sweep: bool,
 ) -> dict[str, Any]:
     """Train what is assembled, and write down what comes of it."""
@@ -259,6 +262,7 @@ def _train(
     def save(state: dict[str, Any]) -> None:
         save_checkpoint(folder / run_folder.CHECKPOINT, {**identity, **state})
 
+    sinks = [] if tracker is None else opened(tracker, folder, flatten(config), choices)
     test: Evaluation | None = None
     diverged: Diverged | None = None
     with (
@@ -270,6 +274,7 @@ def _train(
             next_step=loop.state.step + 1,
             measures=loop.measures,
             display=display,
+            sinks=sinks,
             groups=loop.lr_names,
         ) as recorder,
     ):
@@ -293,6 +298,7 @@ def _train(
             step, weights = loop.others.best
             save_checkpoint(folder / run_folder.BEST, {"step": step, "model": weights[""]})
         recorder.add(hparams.session_end(status, time.time()))
+        recorder.end(status)
         files = recorder.position()
     result = {
         "format": FORMAT,
