@@ -17,6 +17,7 @@ KEYS = [
         "trainer.length=2.5 images",
         "trainer.length=2.5 images: '2.5 images' is not a whole number of images",
     ),
+    ("trainer.length=0 s", "trainer.length=0 s must be above 0"),
     (
         "trainer.early_stopping.patience=0",
         "trainer.early_stopping.patience=0 must be 1 evaluation or more, or null",

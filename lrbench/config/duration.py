@@ -7,8 +7,10 @@ import re
 from functools import lru_cache
 
 COUNTED = ("images", "tokens", "rows")  # what batches hold, of which a run's length can be so many
+SECONDS = {"s": 1, "min": 60, "h": 3600}  # of wall-clock time, which a run's length can be, too
 _PATTERN = re.compile(
-    r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(epochs?|steps?|%|images?|tokens?|rows?)\s*"
+    r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*"
+    r"(epochs?|steps?|%|images?|tokens?|rows?|s|min|h)\s*"
 )
 
 
@@ -17,17 +19,20 @@ def parse(text: str, length: bool = False) -> tuple[float, str]:
     """Split a duration into its amount and its unit: ``"epochs"``, ``"steps"`` or ``"%"``.
 
     Args:
-        length: it is a run's, which is no share of one but may have a unit of `COUNTED`.
+        length: it is a run's, which is no share of one but may have a unit of `COUNTED`, or be a
+            time, which is given in ``"seconds"``.
 
     Raises:
         ValueError: `text` is no duration, or is a fraction of a step.
     """
     match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     amount = float(match[1]) if match else math.nan
-    unit = match[2].rstrip("s%") + "s" * (match[2] != "%") or "%" if match else ""
-    wrong = ("%",) if length else COUNTED
+    word = match[2] if match else ""
+    unit = "seconds" if word in SECONDS else word if word == "%" else word.rstrip("s") + "s"
+    amount *= SECONDS.get(word, 1)
+    wrong = ("%",) if length else (*COUNTED, "seconds")
     if match is None or not math.isfinite(amount) or unit in wrong:
-        kinds = "'5 epochs', '200 steps' or " + ("'9000 images'" if length else "'10%'")
+        kinds = "'5 epochs', '200 steps' or " + ("'10 min'" if length else "'10%'")
         raise ValueError(f"{text!r} is not a duration{' here' if length else ''}: write {kinds}")
     if unit in ("steps", *COUNTED) and amount != int(amount):
         raise ValueError(f"{text!r} is not a whole number of {unit}")

@@ -101,17 +101,18 @@ class Display:
         with suppress(OSError):
             self._bar.stop()
 
-    def advance(self, step: int) -> None:
-        """Move the bar to `step`; cheap enough for every update."""
+    def advance(self, step: int, total_steps: int) -> None:
+        """Move the bar to `step` of `total_steps`; cheap enough for every update."""
+        self._total = total_steps
         now = time.perf_counter()
         if now - self._last_shown >= REFRESH_SECONDS:
             self._last_shown = now
-            self._bar.update(self._task, completed=step, line=self._line(step))
+            self._bar.update(self._task, completed=step, total=total_steps, line=self._line(step))
 
     def update(self, step: int, values: Mapping[str, float | None]) -> None:
         """Show the newest numbers, by TensorBoard's tags; in a pipe a validation prints a line."""
         self._values.update({tag: value for tag, value in values.items() if value is not None})
-        self.advance(step)
+        self.advance(step, self._total)
         now = time.perf_counter()
         evaluated = any(tag.startswith("val/") for tag in values)
         if self._bar.disable and (evaluated or now - self._last_line >= LINE_SECONDS):

@@ -90,10 +90,10 @@ class Recorder:
         self._write_event(Event(file_version="brain.Event:2"))
         self._write_event(Event(step=next_step, session_log=SessionLog(status=SessionLog.START)))
 
-    def advance(self, step: int) -> None:
-        """Show that `step` updates have been taken; nothing is written."""
+    def advance(self, step: int, total_steps: int) -> None:
+        """Show that `step` updates of so many have been taken; nothing is written."""
         if self._display is not None:
-            self._display.advance(step)
+            self._display.advance(step, total_steps)
 
     def record(
         self, step: int, epoch: float | None, seconds: float, values: Mapping[str, float | None]
@@ -232,7 +232,7 @@ class SilentRecorder(Recorder):
     def __init__(self) -> None:
         pass
 
-    def advance(self, step: int) -> None: ...
+    def advance(self, step: int, total_steps: int) -> None: ...
 
     def record(
         self, step: int, epoch: float | None, seconds: float, values: Mapping[str, float | None]

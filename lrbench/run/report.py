@@ -47,11 +47,13 @@ def header(loop: Loop, choices: Mapping[str, str], lr: float, folder: Path) -> I
         f"  dataset    {choices['dataset']}: {len(data.train):,} training, {len(data.val):,} "
         f"validation, {len(data.test):,} test {unit} of {inputs}, {outputs} outputs"
     )
+    updates = f"{loop.total_steps:,} updates" if loop.seconds is None else "as many updates as fit,"
     yield (
-        f"  length     {settings.length} = {loop.total_steps:,} updates of {settings.batch_size} "
+        f"  length     {settings.length} = {updates} of {settings.batch_size} "
         f"{unit}, {loop.steps_per_epoch:,} per epoch"
     )
-    yield f"  schedule   {choices['scheduler']}, in updates: {phases}; base lr {lr:g}"
+    laid_out = f"in updates: {phases}" if loop.seconds is None else "by the clock"
+    yield f"  schedule   {choices['scheduler']}, {laid_out}; base lr {lr:g}"
     yield f"  optimizer  {choices['optimizer']}"
     for line in describe(loop.optimizer, loop.model):
         yield f"    {line}"

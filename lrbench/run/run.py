@@ -253,7 +253,7 @@ def _train(
     choices = hydra.runtime.choices
     for line in header(loop, choices, parts.optimizer.lr, folder):
         log.info(line)
-    if checkpoint is None:
+    if checkpoint is None and loop.seconds is None:
         for name, schedule in {"": parts.scheduler, **loop.schedules}.items():
             for warning in lint(schedule, loop.total_steps, loop.steps_per_epoch, loop.eval_every):
                 log.warning(f"optimizer.groups.{name}: {warning}" if name else warning)
@@ -310,6 +310,7 @@ def _train(
         **outcome(loop, test),
         "data": loop.data.record(parts.settings.batch_size),
         "paired": True,  # by lrbench's addresses of randomness
+        "repeatable": loop.seconds is None,  # bit for bit; by the clock the updates vary
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,
         "environment": {

@@ -45,7 +45,7 @@ class EarlyStopping:
 class Trainer:
     """Length, batches, intervals and precision of a run. Durations carry their unit."""
 
-    length: str  # "15 epochs", "5000 steps", or what its batches hold: "50000 images"
+    length: str  # "15 epochs", "5000 steps", what its batches hold, "50000 images", or "10 min"
     batch_size: int  # examples of one optimizer update, of all processes together
     gradient_accumulation_steps: int  # equal parts in which one update's batch passes the model
     eval_batch_size: int  # of each process
@@ -83,6 +83,9 @@ class Trainer:
             except ValueError as error:
                 raise ValueError(f"{name}={text}: {error}") from None
             require(amount > 0, name, text, "must be above 0")
+        fits = self.seconds is None or not self.eval_interval.strip().endswith("%")
+        rule = f"is a share of length={self.length}, whose updates are not known: write epochs"
+        require(fits, "eval_interval", self.eval_interval, rule)
         seconds = self.checkpoint_interval_seconds
         require(seconds >= 0, "checkpoint_interval_seconds", seconds, "must be 0 or above")
         decay = self.ema_decay
@@ -101,6 +104,12 @@ class Trainer:
         threads = self.num_threads
         fits = threads is None or 1 <= threads <= MAX_THREADS
         require(fits, "num_threads", threads, f"must be from 1 to {MAX_THREADS}, or null")
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock time of the training, evaluations left out; None: the length is in updates."""
+        amount, unit = duration.parse(self.length, length=True)
+        return amount if unit == "seconds" else None
 
     def check_weights(self, *, schedule_free: bool) -> None:
         """Refuse weights beside those of a `schedule_free` optimizer."""
@@ -121,6 +130,8 @@ class Trainer:
             unit, units_per_example: the task's; not given where that is not known yet.
         """
         amount, kind = duration.parse(self.length, length=True)
+        rule = "is a time, and how many updates it has is not known here: write epochs or steps"
+        require(kind != "seconds", "trainer.length", self.length, rule)
         if kind in duration.COUNTED:
             per_example = units_per_example or (1 if kind != "tokens" else 0)
             known = kind == (unit or kind) and per_example > 0

@@ -26,7 +26,7 @@ from lrbench.optimizer.schedule_free import (
 from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Plan, Scheduler
 from lrbench.task import Sum, Task
-from lrbench.trainer import Trainer, distributed, hardware
+from lrbench.trainer import MAX_STEPS, Trainer, distributed, hardware
 from lrbench.trainer.evaluate import Evaluation, evaluate, fetched, means
 from lrbench.trainer.restore import check_model, check_optimizer
 from lrbench.trainer.state import State
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 BATCH_NORM_BATCHES = 50  # for a schedule-free model's statistics, at each evaluation
 WATCH_SECONDS = 1.0  # how often a GPU is waited for to see whether the loss is still finite
+UNTIMED_EPOCHS = 1000  # of a run by the clock, until its first update tells how long one takes
+CLOCK_LOOKS = 1000  # how often such a run is measured out anew, at least
 SMALLEST_LOSS_SCALE = 2.0**-14  # fp16: below it no scale can save the gradients
 
 
@@ -110,9 +112,18 @@ class Loop:
             )
         except ValueError as error:
             raise ValueError(f"trainer.{error}") from error
-        self.total_steps = settings.total_steps(
-            self.steps_per_epoch, task.unit, task.units_per_example
-        )
+        self.seconds = settings.seconds  # of a run whose length is a time; else None
+        if self.seconds is None:
+            self.total_steps = settings.total_steps(
+                self.steps_per_epoch, task.unit, task.units_per_example
+            )
+        else:
+            if distributed.num_processes() > 1:
+                raise ValueError(
+                    f"trainer.length={settings.length} is for one process, and several have clocks "
+                    "that differ: write epochs or steps"
+                )
+            self.total_steps = UNTIMED_EPOCHS * self.steps_per_epoch
         self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
         self._lay_out()
         self._set_momentum(0)
@@ -139,6 +150,9 @@ class Loop:
             ValueError: it is of another model or optimizer.
         """
         self.state = State(**checkpoint["state"])
+        self._lap_began = time.perf_counter()
+        self._next_look = -math.inf
+        self._follow_clock()
         if not 0 <= self.state.step <= self.total_steps:
             raise ValueError(f"{self.state.step} updates were taken, of {self.total_steps}")
         check_model(self.model, checkpoint["model"])
@@ -171,6 +185,26 @@ class Loop:
         except ValueError as error:
             raise ValueError(f"{place}.{error}") from error
 
+    def _follow_clock(self) -> None:
+        """Where the length is a time, let the updates be as many as fit at the pace so far.
+
+        The update is then as far in the run as its training time is in that length, so that the
+        schedule follows the clock. A schedule that does not fit so few updates stays as it was.
+        """
+        step, now = self.state.step, time.perf_counter()
+        due = step == self.total_steps or now >= self._next_look
+        if self.seconds is None or not step or not due:
+            return
+        self._next_look = now + self.seconds / CLOCK_LOOKS
+        trained = self.state.train_seconds + now - self._lap_began
+        self.total_steps = max(step, math.ceil(step * self.seconds / trained))
+        self.log_every = self.settings.intervals(self.total_steps, self.steps_per_epoch)[1]
+        try:
+            self._lay_out()
+        except ValueError as error:
+            if step == self.total_steps:
+                log.warning("the schedule was not finished when the time was up: %s", error)
+
     def _set_momentum(self, step: int) -> None:
         own = {name: plan.momentum(step) for name, plan in self.plans.items()}
         set_momentum(self.optimizer, self.plan.momentum(step), own)
@@ -201,6 +235,7 @@ class Loop:
         if state.step < self.total_steps:
             start_training(self.optimizer)
         self._lap_began = self._last_save = self._last_watch = time.perf_counter()
+        self._next_look = -math.inf
         self._watch_due = distributed.agreed(
             lambda: time.perf_counter() - self._last_watch > WATCH_SECONDS
         )
@@ -208,10 +243,11 @@ class Loop:
             seed=self.seed,
             batch_size=self.settings.batch_size,
             start_step=state.step,
-            stop_step=self.total_steps,
+            stop_step=self.total_steps if self.seconds is None else MAX_STEPS,
             share=self.share,
         )
         while True:
+            self._follow_clock()
             if self._record_due():
                 self._record()
             if state.step == self.total_steps or self.stopped_early:
@@ -219,7 +255,7 @@ class Loop:
             if self.stop():
                 self._interrupt()
             self._update(*next(batches))
-            self.recorder.advance(state.step)
+            self.recorder.advance(state.step, self.total_steps)
         with evaluation_mode(self.optimizer):  # what is kept of a finished run is what was tested
             self._save()
         test = self._evaluate(self.data.test, self.others.best)
@@ -318,7 +354,9 @@ class Loop:
         step = self.state.step
         if step == self.state.recorded_step:
             return False
-        return step % self.log_every == 0 or self._evaluation_due()
+        if self.seconds is None:
+            return step % self.log_every == 0 or self._evaluation_due()
+        return step - self.state.recorded_step >= self.log_every or self._evaluation_due()
 
     def _evaluation_due(self) -> bool:
         return self.state.step % self.eval_every == 0 or self.state.step == self.total_steps
@@ -383,6 +421,7 @@ class Loop:
             with given(self.model, weights):
                 scores = self._scores(split)
             if scores is None:
+                self._lap(training=False)
                 self._interrupt()
             found |= {f"{prefix}{name}": value for name, value in scores.items()}
         return found

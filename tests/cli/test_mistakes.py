@@ -108,6 +108,10 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     # what contradicts the data, the machine or another key
     ("trainer.batch_size=1295", "trainer.batch_size=1295 must be between 1 and the number of tr"),
     ("trainer.length=0.001 epochs", "trainer.length=0.001 epochs is less than one update"),
+    (
+        ("trainer.length=5 s", "trainer.eval_interval=10%"),
+        "trainer.eval_interval=10% is a share of length=5 s, whose updates are not known: write",
+    ),
     ("trainer.length=9000 rows", "trainer.length=9000 rows is in rows: here write images or steps"),
     (
         ("trainer.ema_decay=0.9", "optimizer=schedulefree_sgd", "scheduler=constant"),

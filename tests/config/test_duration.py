@@ -28,7 +28,8 @@ def test_a_length_may_be_what_batches_hold_but_no_share() -> None:
         assert parse(text, length=True)[1] == unit
         with pytest.raises(ValueError, match="is not a duration: write"):
             parse(text)
-    with pytest.raises(ValueError, match=r"is not a duration here: write .* or '9000 images'"):
+    assert parse("1.5 min", length=True) == (90.0, "seconds")
+    with pytest.raises(ValueError, match=r"is not a duration here: write .* or '10 min'"):
         parse("10%", length=True)
     with pytest.raises(ValueError, match=r"is not a whole number of tokens"):
         parse("0.5 tokens", length=True)

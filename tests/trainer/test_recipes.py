@@ -6,11 +6,12 @@ import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from runs import Saved, each_update, history, new_loop, run
+from runs import Saved, each_update, history, new_loop, numbers, run
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lrbench import __main__ as program
@@ -116,6 +117,47 @@ def test_a_cut_run_with_all_of_it_is_bit_identical(tmp_path: Path) -> None:
             (whole.others.best[1][""], resumed.others.best[1][""]),  # type: ignore[index]
         ):
             assert all(torch.equal(tensor, b[name]) for name, tensor in a.items())
+
+
+def test_a_run_by_the_clock_is_as_far_as_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a second an update and 100 an evaluation, by a clock of the test's: 10 s are 20."""
+    now = [0.0]
+    monkeypatch.setattr("lrbench.trainer.loop.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    words = ["trainer.length=10 s", "scheduler.warmup=20%", "scheduler=cosine"]
+    words += ["trainer.checkpoint_interval_seconds=1e9"]
+
+    def timed() -> Loop:
+        def tick(_: Loop) -> None:
+            now[0] += 0.5
+
+        def slow_scores(*arguments: Any) -> Any:
+            now[0] += 100
+            return scores(*arguments)
+
+        loop = new_loop(*words)
+        scores = loop._scores
+        loop._scores = slow_scores  # type: ignore[method-assign]
+        each_update(loop, tick)
+        return loop
+
+    for name in ("steps", "clock", "cut"):
+        (tmp_path / name).mkdir()
+    steps = ["trainer.length=20 steps", "trainer.log_interval=1 step"]
+    expected = run(new_loop(*words, *steps), tmp_path / "steps", Saved())
+    assert run(timed(), tmp_path / "clock", Saved()) == expected
+    lrs = [numbers(history(tmp_path / name), "lr") for name in ("steps", "clock")]
+    assert lrs[0] == lrs[1]
+    saved = Saved(stop_after=12)
+    with pytest.raises(Interrupted):
+        run(timed(), tmp_path / "cut", saved)
+    now[0] += 1e6  # between a run and its end
+    resumed = timed()
+    resumed.restore(saved.checkpoints[-1])
+    assert run(resumed, tmp_path / "cut", Saved(), saved.checkpoints[-1]["files"]) == expected
+    assert history(tmp_path / "cut") == history(tmp_path / "clock")
+    assert resumed.state.train_seconds == 10
 
 
 def test_what_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
