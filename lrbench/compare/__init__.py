@@ -70,7 +70,7 @@ def compare(
 
     found = read(run_folders)
     vary = (*checked.vary, *([LR] if studies else []))  # each strategy was tuned by itself
-    groups, notes = split(found.runs, vary, checked.ignore, checked.metric)
+    groups, notes = split(found.runs, vary, checked.ignore, checked.metric, checked.x)
     what = "is a study's: its runs on fresh seeds are compared, not those that tuned it"
     notes += [Problem(str(folder), what) for folder in studies]
     analyses = []

@@ -19,6 +19,8 @@ OPTIONS = {
     "guessing to the best strategy's median, 0.93 the value itself (default: 50%%,90%%,99%%)",
     "metric": "what to compare by, such as test_loss or best_val_accuracy (default: the first "
     "measure of the runs, on the test split where they have one)",
+    "x": "what curves are drawn over and targets counted in: updates, epochs, seconds of the run, "
+    "or what batches hold: images, tokens, rows (default: updates, or epochs where these differ)",
     "planned_seeds": "seeds that each strategy will have in the end, where runs are compared "
     "before all are there (default: those there at the first reading)",
     "chance": "what guessing scores, such as 0.1 (default: as the runs record it)",

@@ -26,7 +26,7 @@ from lrbench.compare.pairs import BLOCK, compared, marked, ordered
 from lrbench.compare.preference import preference
 from lrbench.compare.read import Problem
 from lrbench.compare.rows import AtLr, Mean, Pair, Reached, Standing
-from lrbench.compare.settings import Margin, Settings, metric_name, parse_target
+from lrbench.compare.settings import Margin, Settings, X, metric_name, parse_target
 from lrbench.files.result import split_metric
 from lrbench.task.measure import POINTS, Measure
 
@@ -79,8 +79,9 @@ class Analysis:
 
     @property
     def axis(self) -> str:
-        """What curves are drawn over: ``updates`` or ``epochs``."""
-        return "updates" if self.group.axis == "step" else "epochs"
+        """What curves are drawn over: ``updates``, ``epochs``, ``seconds``, ``images``, …"""
+        names = {column: name for name, column in X.items()}
+        return names[self.group.axis] if self.group.axis != "units" else self.group.unit
 
 
 def analyse(group: Group, settings: Settings, family: Family) -> Analysis:

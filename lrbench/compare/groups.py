@@ -22,8 +22,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from lrbench.cli.wording import counted
+from lrbench.compare.find import CompareError
 from lrbench.compare.read import FinishedRun, Problem
+from lrbench.compare.settings import X
+from lrbench.config.duration import COUNTED
 from lrbench.files.reading import plain_text
 from lrbench.files.result import split_metric
 from lrbench.task.measure import Measure
@@ -71,7 +76,7 @@ class Group:
         notes: what is uneven inside it.
         unknown: what its runs do not record, and what cannot be claimed therefore, in sentences.
         axis: column of history.csv that curves are drawn over: ``step``, or ``epoch`` where the
-            runs' lengths in updates differ.
+            runs' lengths in updates differ, or the one that was asked for.
     """
 
     condition: Mapping[str, Any]
@@ -85,6 +90,11 @@ class Group:
     def paired(self) -> bool:
         """Whether equal seeds mean equal initial weights and batches in all its runs."""
         return all(member.run.result.paired is True for member in self.members)
+
+    @property
+    def unit(self) -> str:
+        """What its runs' batches hold: ``images``; empty where unknown."""
+        return self.members[0].run.result.unit
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -107,6 +117,7 @@ def split(
     vary: Sequence[str] = (),
     ignore: Sequence[str] = (),
     metric: str | None = None,
+    x: str | None = None,
 ) -> tuple[list[Group], list[Problem]]:
     """Sort `runs` into groups, largest first; the notes say plainly what was not put together.
 
@@ -114,6 +125,7 @@ def split(
         vary: config keys that belong to the strategy besides ``scheduler``.
         ignore: config keys that may differ, and groups of them.
         metric: what they are compared by; None: their primary measure.
+        x: see `together`.
     """
     conditions = _conditions(runs, _settings(runs, vary, ignore, metric))
     notes = []
@@ -123,7 +135,7 @@ def split(
     groups = []
     for key, part in parts.items():
         for lr_key, members in _split_by_lr(part, vary, ignore):
-            groups.append(together({**dict(key), **lr_key}, members, vary, name_varied=True))
+            groups.append(together({**dict(key), **lr_key}, members, vary, name_varied=True, x=x))
     groups.sort(key=lambda group: (-len(group.members), group.label))
     if len(groups) > 1:
         keys = list(dict.fromkeys(key for group in groups for key in group.condition))
@@ -277,12 +289,17 @@ def together(
     vary: Sequence[str],
     *,
     name_varied: bool = False,
+    x: str | None = None,
 ) -> Group:
     """`runs`, which may be compared, as one group; see `split` for `vary`.
 
     Args:
         name_varied: whether every strategy's name holds the keys of `vary`, not only those of
             strategies that would have the same name otherwise.
+        x: what curves are drawn over, as `lrbench.compare.settings.X` names it; None: as fits.
+
+    Raises:
+        CompareError: a run's history does not say it.
     """
     names = _strategy_names(runs, vary, name_varied)
     swept = not _is_named(LR, vary) and len({peak_lr(run) for run in runs}) > 1
@@ -296,7 +313,7 @@ def together(
             members.append(member)
         else:
             notes.append(Problem(run.name, f"repeats {twin.name}: the first one counts"))
-    axis, trouble = _axis(members)
+    axis, trouble = _axis(members, x)
     notes += [*_uneven(members, swept), *trouble]
     members.sort(key=lambda m: (m.strategy, m.lr, m.run.seed, str(m.run.config.get(SPLIT))))
     return Group(
@@ -304,7 +321,7 @@ def together(
     )
 
 
-def _axis(members: Sequence[Member]) -> tuple[str, list[Problem]]:
+def _axis(members: Sequence[Member], x: str | None) -> tuple[str, list[Problem]]:
     """What to draw curves over, and what to say where they end at different places."""
     runs = [member.run for member in members if member.run.completed]
     lengths = {run.result.steps for run in runs}
@@ -314,6 +331,12 @@ def _axis(members: Sequence[Member]) -> tuple[str, list[Problem]]:
         if run.history is not None
         and (last := run.history["step"].max() if len(run.history) else 0) != run.result.steps
     ]
+    if x is not None:
+        for run in (member.run for member in members):
+            says = run.history is None or run.history.get(X[x], default=pd.Series()).notna().any()
+            if not says or (x in COUNTED and run.result.unit != x):
+                raise CompareError(f"x={x}: {run.name} does not record it: compare over updates")
+        return X[x], notes
     if len(lengths) < 2:
         return "step", notes
     told = " and ".join(f"{length:,}" for length in sorted(lengths)[:4])

@@ -207,6 +207,9 @@ def _read_history(path: Path, result: RunResult) -> tuple[pd.DataFrame | None, s
     steps = history["step"].to_numpy()
     if len(steps) and not (np.diff(steps) > 0).all():  # a NaN is no increase either
         return None, "history.csv is damaged (its steps do not increase)"
+    per_step = result.more.get("units_per_step")
+    if isinstance(per_step, int) and 0 < per_step < 2**31:
+        history["units"] = history["step"] * per_step
     for measure in result.measures:
         if measure.unit == POINTS and measure.higher_is_better:
             columns = [c for c in (f"train_{measure.name}", f"val_{measure.name}") if c in history]

@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from lrbench.config.checks import require_choice
+from lrbench.config.duration import COUNTED
 from lrbench.files.result import split_metric
 from lrbench.task.measure import POINTS, Measure
 
 SPLIT_NAMES = {"test": "test", "val": "validation", "best_val": "best validation"}
 SHARE_MARGIN, RELATIVE_MARGIN = 0.2, "1%"  # of a share, in points; of any other measure
+
+
+# The columns of history.csv that curves can be drawn over, by what they count.
+X = {"updates": "step", "epochs": "epoch", "seconds": "seconds"}
+X |= dict.fromkeys(COUNTED, "units")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,8 @@ class Settings:
             for shares such as accuracies, 1 % for all else.
         targets: ``90%`` is 90 % of the way from guessing to the best strategy's median final
             validation value; ``0.93`` is that value.
+        x: what curves are drawn over, and targets and phases counted in, a key of `X`; None:
+            updates, or epochs where runs' updates differ.
         planned_seeds: seeds that each strategy will have in the end, where runs are compared before
             all are there; None: those that are there when they are first compared.
         chance: what guessing scores; None takes it from the runs.
@@ -34,6 +43,7 @@ class Settings:
     metric: str | None = None
     margin: float | str | None = None
     targets: tuple[str, ...] = ("50%", "90%", "99%")
+    x: str | None = None
     planned_seeds: int | None = None
     chance: float | None = None
     vary: tuple[str, ...] = ()
@@ -45,6 +55,8 @@ class Settings:
             split, _ = split_metric(self.metric)
             if split not in SPLIT_NAMES:
                 raise ValueError(f"metric={self.metric} must be of {', '.join(SPLIT_NAMES)}")
+        if self.x is not None:
+            require_choice("x", self.x, X)
         if self.margin is not None:
             _parse_margin(self.margin)
         if self.chance is not None and not math.isfinite(self.chance):

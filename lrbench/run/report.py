@@ -88,6 +88,7 @@ def outcome(loop: Loop, test: Evaluation | None) -> dict[str, Any]:
         "largest_grad_norm_step": state.largest_grad_norm_step,
         "seconds": round(state.seconds, 3),
         "unit": loop.shown["unit"],
+        "units_per_step": loop.shown["units_per_step"],
         "units_per_second": _speed(state.step * loop.shown["units_per_step"], state.train_seconds),
     }
 
