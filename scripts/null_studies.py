@@ -136,7 +136,10 @@ def draws(num: int) -> None:
             counts["of the schedules, one draw"] += bool(once.any())
             worse = truth[0][:, None] <= truth[0]
             counts["at these lrs, one draw"] += bool((once & worse).any())
-            counts["of the schedules, five draws"] += bool(inference.over_draws(scores).beats.any())
+            every, owner = scores.reshape(-1, STRATEGIES), np.repeat(range(5), n)
+            counts["of the schedules, five draws"] += bool(
+                inference.over_draws(every, owner).beats.any()
+            )
         _tell(f"any false difference, tuned, validation sd {val_sd}, n = {n}", counts, num)
 
 

@@ -107,7 +107,7 @@ def analyse(group: Group, settings: Settings, family: Family) -> Analysis:
     resolution = 1 / size if measure.unit == POINTS and size else 0.0
     standings, intervals = ordered(
         chosen, _standings(chosen, list(targets), measure), measure, family.alpha, resolution,
-        paired=group.paired,
+        paired=group.paired, draws=settings.draws,
     )  # fmt: skip
     margin = Margin.of(settings.margin, measure, standings[0].mean_score)
     pairs = compared(chosen, standings, intervals, measure, margin.size)

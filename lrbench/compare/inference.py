@@ -210,7 +210,9 @@ def paired(
     )  # fmt: skip
 
 
-def over_draws(scores: ArrayLike, *, alpha: float = ALPHA, resolution: float = 0.0) -> Intervals:
+def over_draws(
+    scores: ArrayLike, draws: ArrayLike, *, alpha: float = ALPHA, resolution: float = 0.0
+) -> Intervals:
     """Intervals that pay for tuning: strategies were tuned several times on independent seeds.
 
     A draw is one tuning of every strategy with final seeds of its own; draws are the independent
@@ -218,15 +220,18 @@ def over_draws(scores: ArrayLike, *, alpha: float = ALPHA, resolution: float = 0
     has a split of its own) of splits in the shares in which they stand in the result.
 
     Args:
-        scores: (draws, seeds, strategies), larger is better; NaN where a run is lacking. A seed
-            counts if every strategy of its draw has it.
+        scores: larger is better, (n seeds, k strategies); NaN where a run is lacking: a strategy's
+            mean in a draw is over the seeds that it has.
+        draws: which draw each seed belongs to, (n,).
     """
     x = np.asarray(scores, dtype=float)
-    whole = np.isfinite(x).all(axis=2, keepdims=True)
-    seeds = whole.sum(axis=1)
-    sums = np.where(whole, x, 0.0).sum(axis=1)
-    means = np.divide(sums, seeds, out=np.full_like(sums, math.nan), where=seeds > 0)
-    return paired(means, alpha=alpha, resolution=resolution / math.sqrt(max(1, x.shape[1])))
+    labels = np.unique(draws, return_inverse=True)[1]
+    inside = labels == np.arange(labels.max(initial=-1) + 1)[:, None]  # (draws, n)
+    counts = inside @ np.isfinite(x).astype(float)
+    sums = inside @ np.where(np.isfinite(x), x, 0.0)
+    means = np.divide(sums, counts, out=np.full_like(sums, math.nan), where=counts > 0)
+    most = inside.sum(axis=1).max(initial=1)
+    return paired(means, alpha=alpha, resolution=resolution / math.sqrt(most))
 
 
 def independent(

@@ -42,13 +42,14 @@ def ordered(
     resolution: float,
     *,
     paired: bool,
+    draws: Mapping[int, int],
 ) -> tuple[list[Standing], Intervals]:
     """`standings`, best first, and the intervals between them in that order.
 
     A strategy that another beats stands behind all that none beats; then those with fewer diverged
     runs come first, then those that are ahead on the seeds that they share with the others.
     """
-    found = _intervals(chosen, standings, measure, alpha, resolution, paired=paired)
+    found = _intervals(chosen, standings, measure, alpha, resolution, paired=paired, draws=draws)
     rates = np.array([s.num_diverged / s.num_runs for s in standings])
     beaten = [bool((found.beats[:, j] & (rates <= rate)).any()) for j, rate in enumerate(rates)]
     known = np.isfinite(found.difference).all()  # else some share no seed: by their own means
@@ -70,12 +71,16 @@ def _intervals(
     resolution: float,
     *,
     paired: bool,
+    draws: Mapping[int, int],
 ) -> Intervals:
     scores = (measure.sign * chosen["score"]).where(chosen["status"] == "completed")
     table = chosen.assign(worth=scores)
     names = [standing.strategy for standing in standings]
     if paired:
         wide = table.pivot(index=BLOCK, columns="strategy", values="worth")[names]
+        if draws:
+            own = [draws[seed] for seed in wide.index.get_level_values("seed")]
+            return inference.over_draws(wide.to_numpy(), own, alpha=alpha, resolution=resolution)
         splits = wide.index.get_level_values("split")
         strata = splits.to_numpy() if 1 < splits.nunique() < ENOUGH else None
         if strata is None and splits.nunique() > 1:  # enough splits to speak of others

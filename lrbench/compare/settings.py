@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lrbench.config.checks import require_choice
 from lrbench.config.duration import COUNTED
@@ -35,6 +36,8 @@ class Settings:
             updates, or epochs where runs' updates differ.
         planned_seeds: seeds that each strategy will have in the end, where runs are compared before
             all are there; None: those that are there when they are first compared.
+        draws: which tuning of the strategies each seed belongs to, where they were tuned several
+            times (see `lrbench.compare.inference.over_draws`); empty: they were not.
         chance: what guessing scores; None takes it from the runs.
         vary: config keys that are part of the strategy.
         ignore: config keys that may differ between runs that are compared.
@@ -45,6 +48,7 @@ class Settings:
     targets: tuple[str, ...] = ("50%", "90%", "99%")
     x: str | None = None
     planned_seeds: int | None = None
+    draws: Mapping[int, int] = field(default_factory=dict)
     chance: float | None = None
     vary: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()

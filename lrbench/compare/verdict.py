@@ -22,7 +22,6 @@ from lrbench.compare.statistics import expected_largest, largest_rate
 from lrbench.task.measure import POINTS, Measure
 
 MANY_SEEDS = 1_000  # no one will run more: then the number is not worth saying
-AT_LRS = "at these peak lrs"  # the noise of choosing them is in no interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +92,11 @@ def interval(measure: Measure, low: float, high: float) -> str:
     return f"{measure.number(low)} to {measure.number(high)}"
 
 
+def _at(analysis: Analysis) -> str:
+    """What the findings hold of, where the noise of choosing peak lrs is in no interval."""
+    return "(noise of tuning included)" if analysis.settings.draws else "at these peak lrs"
+
+
 def _headline(analysis: Analysis, found: Sequence[Loss]) -> str:
     standings, measure = analysis.standings, analysis.measure
     best, name = standings[0], analysis.name
@@ -134,12 +138,12 @@ def _difference(analysis: Analysis, found: Sequence[Loss]) -> str:
     most = max(loss.may_lose for loss in level)
     if len(level) == 1:
         every = "every other strategy" if num > 2 else beaten[0]
-        return f"{names[0]} beats {every} {AT_LRS}."
+        return f"{names[0]} beats {every} {_at(analysis)}."
     if math.isnan(most):
         what = "How much a wrong pick could cost is not known"
     else:
         what = (
-            f"whichever of {listed(names)} you pick {AT_LRS}, you lose at most "
+            f"whichever of {listed(names)} you pick {_at(analysis)}, you lose at most "
             f"{measure.difference(most)} against the best"
         )
     same = not beaten and all(
@@ -174,17 +178,17 @@ def pair_sentence(pair: Pair, analysis: Analysis) -> str:
         return f"{label}{a} and {b} {what} on all {pair.num_common} paired seeds"
     if finding.startswith("diverges"):
         rare, often = (a, b) if finding == "diverges less" else (b, a)
-        return f"{often} diverges more often than {rare} {AT_LRS}{divergences}"
+        return f"{often} diverges more often than {rare} {_at(analysis)}{divergences}"
     span = interval(measure, test.low, test.high)
     size = f"by {measure.difference(test.mean)} ({span}, {_seeds(n, analysis)})"
     within = f"equivalent within ± {margin.text}"
     if finding.startswith("beats"):
         but = f", yet the two are {within}" if "equivalent" in finding else ""
-        return f"{a} beats {b} {AT_LRS} {size}{but}{divergences}"
+        return f"{a} beats {b} {_at(analysis)} {size}{but}{divergences}"
     if finding == "equivalent":
         return (
-            f"{a} and {b} are {within} {AT_LRS} (difference {measure.number(test.mean)}, {span}, "
-            f"{_seeds(n, analysis)})"
+            f"{a} and {b} are {within} {_at(analysis)} (difference "
+            f"{measure.number(test.mean)}, {span}, {_seeds(n, analysis)})"
         )
     if finding in ("ahead", SOME_DIVERGED):
         where = " where both trained" if divergences else ""

@@ -16,10 +16,12 @@ HELP = """\
 Which learning-rate schedule should I use, and is that sure? The fair protocol: tune every schedule
 alike, compare them on fresh seeds, measure what is commonly claimed, recommend.
 
-  python -m lrbench.study                              the four strategies, on the default job
+  python -m lrbench.study experiment=python_docs_gpt_tiny    the four strategies, on a text
+  python -m lrbench.study study.stop_at_noise=true     the default job: what it cannot tell
   python -m lrbench.study experiment=cifar10_resnet20 hydra/launcher=joblib
   python -m lrbench.study model=mlp study.strategies=[cosine,onecycle] study.num_trials=3
   python -m lrbench.study study.budgets=[10%,30%,100%] 'study.final_seeds=range(12)'
+  python -m lrbench.study study.looks=[]               every strategy on all final seeds
   python -m lrbench.study dry_run=true                 what would run, and for how long
 
 Any override of python -m lrbench works and counts for every run, so the model, the dataset, the
@@ -30,7 +32,9 @@ was stopped, and trains only what is missing; so does one with other study.* key
 Keys of the study itself:
   study=NAME            a file of conf/study: four_way, or one of your own (--config-dir)
   study.KEY=VALUE       a key in it: strategies, num_trials, lrs, max_extensions, knob_trials,
-                        knobs, tuning_seeds, final_seeds, untuned, budgets, margin, guide
+                        knobs, tuning_seeds, tuning_draws, noise_seeds, stop_at_noise,
+                        final_seeds, looks, futility, splits, workloads, untuned,
+                        budgets, margin, guide
   tuner=grid|optuna     how peak lrs are found: a grid, which grows where the best is at its edge,
                         or as many trials of Optuna's (for larger spaces), hopeless ones stopped
   dry_run=true          print the plan (runs, updates, time) and train nothing but a short probe

@@ -84,7 +84,10 @@ class StudyConfig:
 
     def point(self, kind: str, strategy: str, setting: Setting, seed: int, length: str) -> Point:
         """The run of `strategy` at `setting`, in ``<length>/<kind>/<strategy>/lr=0.1,seed=0``."""
-        name = re.sub(r"[/\s]+", "_", f"{setting.label},seed={seed}")
+        dealt = self.study.splits is not None and kind in ("final", "untuned")
+        split = self.study.split(seed) if dealt else None
+        own = "" if split is None else f",split={split}"
+        name = re.sub(r"[/\s]+", "_", f"{setting.label}{own},seed={seed}")
         stage = re.sub(r"\s+", "_", length)
         return Point(
             folder=self.folder / stage / kind / strategy / name,
@@ -94,6 +97,7 @@ class StudyConfig:
                 f"scheduler={strategy}",
                 f"optimizer.lr={setting.lr!r}",
                 *(f"scheduler.{key}={hydra_value(v)}" for key, v in setting.knobs.items()),
+                *(() if split is None else (f"dataset.split_seed={split}",)),
                 f"seed={seed}",
                 f"trainer.length={sweep_folders.quoted(length)}",
             ),
@@ -164,6 +168,14 @@ def _check_schedulers(found: StudyConfig) -> None:
     """Compose and build every strategy, with every value of its knobs, before anything runs."""
     study = found.study
     known = GlobalHydra.instance().config_loader().get_group_options("scheduler")
+    if study.tuning_draws > 1 and found.tuner != "grid":
+        raise ConfigError(
+            f"tuner={found.tuner}: a search that learns from its trials is one draw: "
+            "study.tuning_draws=1, or tuner=grid"
+        )
+    if study.splits is not None and "split_seed" not in found.compose(found.overrides).dataset:
+        dataset = found.choices["dataset"]
+        raise ConfigError(f"study.splits: dataset={dataset} has no split_seed: study.splits=null")
     for name in study.knobs:
         if name not in known and "/" not in name:
             raise ConfigError(f"study.knobs.{name}: no such scheduler{nearest(name, known)}")

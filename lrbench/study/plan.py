@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.cli.wording import counted
 from lrbench.files.result import RunResult
 from lrbench.study import guide
+from lrbench.study.allocation import expected_runs
 from lrbench.study.composed import StudyConfig, parse
 from lrbench.study.guide import plateau, warmup
 from lrbench.study.launcher import Launcher
 from lrbench.study.probe import Pace, probe
-from lrbench.study.protocol import conduct
+from lrbench.study.protocol import NOISE, conduct, noise
 from lrbench.study.records import GUIDE, Point
-from lrbench.study.settings import scaled, share
+from lrbench.study.settings import Study, scaled, share
+
+LEAD = 1.5  # standard deviations: of the lead that the plan's expectation is for
 
 
 class _Unmade(Exception):
@@ -72,24 +76,27 @@ class _Dry:
 def phases(config: StudyConfig, launcher: Launcher) -> list[PlannedRuns]:
     """The study's phases; those that depend on runs to be made as large as they can get."""
     dry = _Dry(launcher)
-    try:
+    with suppress(_Unmade):
+        noise(config, dry)
+    with suppress(_Unmade):
         outcome = conduct(config, dry, tell=_nobody)
         dry.run(guide.points(outcome), GUIDE)
-    except _Unmade:
-        pass
     study = config.study
     num_names = len(study.strategies) + len(study.references)
     num_lrs = len(study.lrs) if study.lrs and config.tuner == "grid" else study.num_trials
-    found = []
+    found = [dry.phase(title) for title in dry.asked if title.endswith(NOISE)]
     for _, length in config.lengths():
         tuning = num_names * (num_lrs + study.knob_trials) * len(study.tuning_seeds)
-        final = (num_names + study.untuned * len(study.strategies)) * len(study.final_seeds)
+        final = num_names + study.untuned * len(study.strategies)  # runs of each further seed
         trials, fresh = dry.phase(f"{length}, tuning"), dry.phase(f"{length}, fresh seeds")
-        if fresh.title not in dry.asked:  # all of its runs are asked for at once, after tuning
+        if fresh.title not in dry.asked:  # after tuning
             trials.lengths += [length] * (tuning - trials.num_runs)
             trials.exact = config.tuner == "grid"
-            fresh.lengths = [length] * final
-            fresh.exact = False
+        asked = {point.seed for point in dry.asked.get(fresh.title, {}).values()}
+        if not asked or fresh.lengths:
+            more = final * (len(study.final_seeds) - len(asked))
+            fresh.lengths += [length] * more
+            fresh.exact = not more
         found += [trials, fresh]
     if study.guide is not None:
         found.append(dry.phase(GUIDE) if GUIDE in dry.asked else _guide_phase(config))
@@ -159,6 +166,7 @@ def describe(
             f"the grid may grow by up to {counted(study.max_extensions, 'lr')} for each budget, "
             f"by {counted(more, 'run')} each time"
         )
+    yield from _expected(study)
     if config.tuner == "optuna":
         yield "fewer runs where hopeless trials are stopped"
     whole = config.length
@@ -175,6 +183,19 @@ def describe(
         yield f"hydra/launcher={launcher} makes several at once, which is not counted"
     if study.guide is not None and len(warmup.models(study.guide, config.choices, ())) > 1:
         yield "the guide also trains a larger network, whose runs are counted as if they were not"
+
+
+def _expected(study: Study) -> Iterator[str]:
+    """How many of the runs on fresh seeds are needed on average, where there is a choice."""
+    names, looks = study.strategies, study.planned_looks
+    if len(names) == 1 or len(looks) == 1:
+        return
+    alike, ahead = (expected_runs(study, lead) for lead in (0.0, LEAD))
+    yield (
+        f"fresh seeds go where they decide, at each budget to at most {len(names)} × {looks[-1]} "
+        f"runs at tuned lrs: on average {alike:.0f} if all strategies are alike, {ahead:.0f} if "
+        f"one leads by {LEAD:g} standard deviations of a difference (simulated)"
+    )
 
 
 def _length(point: Point) -> str:

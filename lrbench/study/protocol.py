@@ -9,11 +9,18 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from lrbench.cli.wording import counted
+from lrbench.compare.settings import Margin
 from lrbench.files.result import RunResult
 from lrbench.study import tune
+from lrbench.study.allocation import allocate
 from lrbench.study.composed import StudyConfig
+from lrbench.study.noise import NoiseFloor, noise_floor
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
+from lrbench.study.settings import Study
 from lrbench.task import Measure
+from lrbench.task.measure import POINTS
+
+NOISE = "noise floor"  # the phase that measures it
 
 
 class StudyError(ValueError):
@@ -28,6 +35,22 @@ class Maker(Protocol):
 
     def run(self, points: Sequence[Point], title: str) -> None:
         """Make the runs of `points` that have no result yet."""
+
+
+def noise(config: StudyConfig, runs: Maker) -> NoiseFloor | None:
+    """Run one setting on a few seeds of its own, and say what the study can resolve."""
+    study = config.study
+    if not study.noise_seeds:
+        return None
+    name, setting = study.strategies[0], Setting(lr=config.default_lr)
+    _, length = max(config.lengths())
+    points = [config.point("noise", name, setting, seed, length) for seed in study.noise_seeds]
+    runs.run(points, f"{length}, {NOISE}")
+    measure = next(iter(runs.results.values())).measures[0]
+    scores = [s for p in points if math.isfinite(s := _score(runs, p, measure))]
+    margin = Margin.of(study.margin, measure, fmean(scores) if scores else math.nan)
+    num_seeds = len(study.final_seeds)
+    return noise_floor(scores, measure, margin, len(study.strategies), num_seeds)
 
 
 def conduct(config: StudyConfig, runs: Maker, tell: Callable[[str], None]) -> StudyOutcome:
@@ -55,23 +78,43 @@ def _stage(
     tuned = _tuner(config)(study, config.default_lr, _Attempts(config, runs, length))
     for line in _found(tuned):
         tell(line)
+    draws = _draws(study, runs, tuned)
     default = Setting(lr=config.default_lr)
-    final = {
-        name: tuple(config.point("final", name, s, seed, length) for seed in study.final_seeds)
-        for name, s in tuned.chosen.items()
-    }
-    untuned = {
-        name: final[name]
-        if tuned.chosen[name] == default
-        else tuple(
-            config.point("untuned", name, default, seed, length) for seed in study.final_seeds
+
+    def final(name: str, num_seeds: int) -> tuple[Point, ...]:
+        seeds = study.final_seeds[:num_seeds]
+        return tuple(
+            config.point("final", name, draws[study.draw(seed)][name], seed, length)
+            for seed in seeds
         )
-        for name in (study.strategies if study.untuned else ())
-    }
-    asked = [point for kind in (final, untuned) for points in kind.values() for point in points]
-    runs.run(asked, f"{length}, fresh seeds")
-    for name, points in final.items():
-        _require_results(runs, name, points, "run on fresh seeds")
+
+    def untuned(name: str, num_seeds: int) -> tuple[Point, ...]:
+        own = final(name, num_seeds) if study.untuned else ()
+        return tuple(
+            point
+            if draws[study.draw(point.seed)][name] == default
+            else config.point("untuned", name, default, point.seed, length)
+            for point in own
+        )
+
+    scores: dict[str, list[float]] = {name: [] for name in study.strategies}
+    some = next(iter(runs.results.values()))
+    measure, size = some.measures[0], some.data.get("test")
+    resolution = 1 / size if measure.unit == POINTS and isinstance(size, int) and size else 0.0
+    while not (step := allocate(study, scores, measure, resolution)).ended:
+        given = dict(step.num_seeds)
+        paired_with = given.get("cosine", max(given.values()))  # the guide's claim is about it
+        given |= dict.fromkeys(study.references, paired_with)
+        asked = [point for name, num in given.items() for point in final(name, num)]
+        asked += [point for name in study.strategies for point in untuned(name, given[name])]
+        runs.run(asked, f"{length}, fresh seeds")
+        for name, num in given.items():
+            _require_results(runs, name, final(name, num), "run on fresh seeds")
+        scores = {
+            name: [_score(runs, point, measure) for point in final(name, given[name])]
+            for name in study.strategies
+        }
+    tell(f"  {step.ended}")
     return Stage(
         share=share,
         length=length,
@@ -79,9 +122,38 @@ def _stage(
         extensions=tuned.extensions,
         trials=tuned.trials,
         chosen=tuned.chosen,
-        final=final,
-        untuned=untuned,
+        draws=draws,
+        final={name: final(name, num) for name, num in given.items()},
+        untuned={name: untuned(name, given[name]) for name in study.strategies if study.untuned},
+        allocation=step,
     )
+
+
+def _draws(study: Study, runs: Maker, tuned: tune.Tuned) -> tuple[Mapping[str, Setting], ...]:
+    """What each draw's own tuning seeds choose, of each strategy and reference."""
+    if study.tuning_draws == 1:
+        return (tuned.chosen,)
+    found = []
+    for number in range(study.tuning_draws):
+        seeds = study.tuning_seeds[number :: study.tuning_draws]
+        chosen = {}
+        for name, trials in tuned.trials.items():
+            own = [
+                rate(t.setting, [p for p in t.points if p.seed in seeds], runs.results, t.measure)
+                for t in trials
+            ]
+            chosen[name] = (
+                tune.best(own) if any(t.points for t in own) else tune.best(trials)
+            ).setting
+        found.append(chosen)
+    return tuple(found)
+
+
+def _score(runs: Maker, point: Point, measure: Measure) -> float:
+    """The test value of the run of `point`; NaN where it has none or diverged."""
+    result = runs.results.get(point.folder)
+    value = result.value(f"test_{measure.name}") if result and result.completed else None
+    return math.nan if value is None else value
 
 
 def _found(tuned: tune.Tuned) -> Iterator[str]:

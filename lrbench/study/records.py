@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lrbench.study.allocation import Allocation
 from lrbench.study.settings import Guide, Study
 from lrbench.task import Measure
 
@@ -98,9 +99,11 @@ class Stage:
             everywhere at the end, in words, oldest first.
         trials: of each strategy and reference, in the order in which they were made.
         chosen: the setting with the best validation, of each strategy and reference.
-        final: runs on the final seeds at `chosen`, of each strategy and reference.
+        draws: the same for each tuning draw, by its own tuning seeds.
+        final: runs on the final seeds at their draw's setting, of each strategy and reference.
         untuned: runs on the final seeds at the shared default lr, of each strategy; those of
             `final` where the default was chosen; empty if not asked for.
+        allocation: how many seeds each strategy was given, and why no more.
     """
 
     share: float
@@ -109,8 +112,10 @@ class Stage:
     extensions: tuple[str, ...]
     trials: Mapping[str, tuple[Trial, ...]]
     chosen: Mapping[str, Setting]
+    draws: tuple[Mapping[str, Setting], ...]
     final: Mapping[str, tuple[Point, ...]]
     untuned: Mapping[str, tuple[Point, ...]]
+    allocation: Allocation
 
     @property
     def percent(self) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from lrbench.compare.inference import ALPHA
 from lrbench.compare.settings import Settings
 from lrbench.config import duration
 from lrbench.config.checks import require
 
 GRID_RATIO = 2.0  # between neighbouring peak lrs
+GUIDE_ALPHA = 0.01  # of the report's 5 %, the guide's share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,15 @@ class Study:
         knobs: strategy to its own keys to values; a strategy without any spends its knob trials on
             lrs between those of the grid, so that all have the same number of trials.
         tuning_seeds, final_seeds: disjoint.
+        tuning_draws: independent tunings. The seeds are dealt to them in turn, and the final runs
+            of a draw are made at the setting that its own tuning seeds chose.
+        looks: numbers of final seeds after which the results are read, the last number besides.
+        futility: no further seeds where they would settle anything with less than this chance.
+        splits: values of `dataset.split_seed`, dealt to the final seeds; None: the config's.
+        workloads: overrides such as ``dataset=digits model=mlp``; each is studied by itself, with
+            all seeds for all strategies, and all of them are then pooled. None: the command's own.
+        noise_seeds: runs of the first strategy that measure the noise first.
+        stop_at_noise: whether the study ends there if the margin cannot be resolved.
         untuned: whether every strategy is also run at the shared `optimizer.lr`.
         budgets: shares of `trainer.length`, such as ``30%``.
         margin: how close strategies count as equivalent, as in `lrbench.compare.settings.Settings`.
@@ -83,7 +95,14 @@ class Study:
     knob_trials: int
     knobs: dict[str, Any]
     tuning_seeds: tuple[int, ...]
+    tuning_draws: int
     final_seeds: tuple[int, ...]
+    looks: tuple[int, ...]
+    futility: str
+    splits: tuple[int, ...] | None
+    workloads: tuple[str, ...] | None
+    noise_seeds: tuple[int, ...]
+    stop_at_noise: bool
     untuned: bool
     budgets: tuple[str, ...]
     margin: int | float | str | None
@@ -110,12 +129,54 @@ class Study:
             require(well_formed, f"knobs.{strategy}", keys, rule)
         _require_seeds("tuning_seeds", self.tuning_seeds)
         _require_seeds("final_seeds", self.final_seeds)
-        common = sorted(set(self.tuning_seeds) & set(self.final_seeds))
-        rule = f"must not hold the tuning seeds {common}: what was tuned on them is no fair test"
-        require(not common, "final_seeds", list(self.final_seeds), rule)
+        for key, seeds in (("final", self.final_seeds), ("noise", self.noise_seeds)):
+            common = sorted(set(self.tuning_seeds) & set(seeds))
+            rule = (
+                f"must not hold the tuning seeds {common}: what was tuned on them is no fair test"
+            )
+            require(not common, f"{key}_seeds", list(seeds), rule)
+        if self.noise_seeds:
+            _require_seeds("noise_seeds", self.noise_seeds)
+            rule = "must be empty or at least 3: fewer say nothing of how much runs vary"
+            require(len(self.noise_seeds) > 2, "noise_seeds", list(self.noise_seeds), rule)
+        most = min(len(self.tuning_seeds), len(self.final_seeds))
+        rule = f"must be from 1 to {most}: each draw needs tuning and final seeds of its own"
+        require(1 <= self.tuning_draws <= most, "tuning_draws", self.tuning_draws, rule)
+        rule = "must rise, from 2 seeds on"
+        rising = all(a < b for a, b in pairwise((1, *self.looks)))
+        require(rising, "looks", list(self.looks), rule)
+        share("futility", self.futility)
+        if self.workloads is not None:
+            rule = "must name at least two workloads, such as dataset=digits, or be null"
+            named = len(self.workloads) > 1 and all(words.strip() for words in self.workloads)
+            require(named, "workloads", list(self.workloads), rule)
+            _require_distinct("workloads", self.workloads)
+        if self.splits is not None:
+            _require_seeds("splits", self.splits)
         require(len(self.budgets) > 0, "budgets", [], "must hold at least one share, such as 100%")
         _require_distinct("budgets", tuple(share("budgets", text) for text in self.budgets))
         Settings(margin=self.margin)  # refuses what is no margin
+
+    @property
+    def alpha(self) -> float:
+        """How often the comparison at the largest budget may claim anything false, at any look."""
+        return ALPHA if self.guide is None else ALPHA - GUIDE_ALPHA
+
+    @property
+    def planned_looks(self) -> tuple[int, ...]:
+        """Numbers of final seeds after which the results are read; the last one is all of them."""
+        most = len(self.final_seeds)
+        return (*(look for look in self.looks if look < most), most)
+
+    def draw(self, seed: int) -> int:
+        """Which tuning draw a final seed belongs to; they are dealt in turn."""
+        return self.final_seeds.index(seed) % self.tuning_draws
+
+    def split(self, seed: int) -> int:
+        """The `dataset.split_seed` of a final seed, where there are `splits`."""
+        if self.splits is None:
+            return 0
+        return self.splits[self.final_seeds.index(seed) // self.tuning_draws % len(self.splits)]
 
     @property
     def references(self) -> tuple[str, ...]:

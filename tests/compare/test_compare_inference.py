@@ -121,13 +121,15 @@ def test_strata_are_averaged_and_their_levels_are_no_noise() -> None:
 
 
 def test_tuning_draws_are_the_units() -> None:
-    scores = drawn(5, 4, 3) + drawn(5, 1, 3, seed=1)
-    found = over_draws(scores)
-    assert found.half[0, 1] == paired(scores.mean(axis=1)).half[0, 1]
-    scores[2, 1, 0] = math.nan  # its seed then counts for none of the draw's strategies
-    means = scores.mean(axis=1)
-    means[2] = scores[2, [0, 2, 3]].mean(axis=0)
-    assert over_draws(scores).difference[0, 1] == pytest.approx(paired(means).difference[0, 1])
+    scores = (drawn(5, 4, 3) + drawn(5, 1, 3, seed=1)).reshape(20, 3)
+    draws = np.repeat(range(5), 4)
+    found = over_draws(scores, draws)
+    means = scores.reshape(5, 4, 3).mean(axis=1)
+    assert found.half[0, 1] == pytest.approx(paired(means).half[0, 1])
+    scores[9, 0] = math.nan  # of draw 2: its mean is over the other seeds
+    means[2, 0] = scores[[8, 10, 11], 0].mean()
+    difference = over_draws(scores, draws).difference[0, 1]
+    assert difference == pytest.approx(paired(means).difference[0, 1])
 
 
 def simulated(scale: list[float], num: int, seed: int, studies: int = 800) -> float:

@@ -24,6 +24,7 @@ from lrbench.compare.read import FinishedRun
 from lrbench.config import CONF, build, flatten
 from lrbench.files.result import history_columns, parse_result
 from lrbench.study import Study, guide
+from lrbench.study.allocation import Allocation
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
 from lrbench.study.runs import fresh
 from lrbench.task import Measure
@@ -74,6 +75,7 @@ def keys(point: Point) -> dict[str, str]:
 def study(**changes: Any) -> Study:
     """conf/study/four_way.yaml with some keys changed; ``guide__KEY`` changes the guide's."""
     node = yaml.safe_load((CONF / "study" / "four_way.yaml").read_text())
+    node |= {"final_seeds": list(range(8)), "looks": [], "noise_seeds": []}
     for key, value in changes.items():
         group, _, inner = key.partition("__")
         if inner:
@@ -249,7 +251,11 @@ def imagine(
         stages.append(
             Stage(
                 share=share, length=length, grid=lrs, extensions=(), trials=trials, chosen=best,
-                final=final, untuned=untuned,
+                draws=(best,), final=final, untuned=untuned,
+                allocation=Allocation(
+                    num_seeds=dict.fromkeys(names, len(settings.final_seeds)), dropped={},
+                    ended="all seeds are used", alpha=settings.alpha,
+                ),
             )
         )  # fmt: skip
     return StudyOutcome(

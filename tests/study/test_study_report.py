@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from study_runs import CHANCE, MEASURES, Truth, World, imagine, runs_of, study, write
+from study_runs import MEASURES, Truth, World, imagine, runs_of, study, write
 
 from lrbench.compare import compare
 from lrbench.compare.analysis import Analysis
@@ -22,7 +22,6 @@ from lrbench.compare.verdict import verdict
 from lrbench.study import guide, report
 from lrbench.study.records import Point, Setting, StudyOutcome, Trial
 from lrbench.study.report import tracks
-from lrbench.study.report.ranks import ranks
 from lrbench.study.report.recommendation import Recommendation, command, recommend
 from lrbench.study.report.tuning import (
     common_range,
@@ -218,33 +217,6 @@ def test_trials_are_all_there() -> None:
     assert full["cosine"] == outcome.full.chosen["cosine"].lr
 
 
-def test_ranks_share_ties_and_put_divergences_last() -> None:
-    scores = {"cosine": 0.9, "onecycle": 0.9, "plateau": CHANCE, "warmup_decay": 0.05}
-
-    def world(point: Point, given: Mapping[str, str]) -> Truth:
-        lost = point.strategy == "plateau" or (point.strategy == "cosine" and point.seed == 1)
-        test = 0.95 if given["trainer.length"] != "15 epochs" and point.strategy == "cosine" else (
-            scores[point.strategy])  # fmt: skip
-        return Truth(test=test, diverged=lost)
-
-    settings = study(guide=None, budgets=["30%", "100%"], final_seeds=[0, 1])
-    outcome = imagine(FOLDER, world, settings, lrs=(0.1,))
-    runs = runs_of(outcome, world)
-    analyses = {}
-    for stage in outcome.stages:
-        found = tracks.track(outcome, stage, stage.final, runs, "tuned")
-        assert found is not None
-        analyses[stage.share] = found
-    table = ranks(analyses).set_index("strategy")
-    # full: seed 0 cosine and onecycle 1.5, warmup_decay 3, plateau 4; seed 1 onecycle 1,
-    # warmup_decay 2, cosine and plateau 3.5. Short: seed 0 cosine 1, onecycle 2; seed 1 the same.
-    assert table.loc["cosine", 1.0] == pytest.approx((1.5 + 3.5) / 2)
-    assert table.loc["cosine", 0.3] == pytest.approx((1 + 3.5) / 2)
-    assert table.loc["onecycle", "rank"] == pytest.approx((1.5 + 1 + 2 + 1) / 4)
-    assert table.loc["plateau", "rank"] == pytest.approx((4 + 3.5 + 4 + 3.5) / 4)
-    assert table["seeds"].tolist() == [2] * 4
-
-
 def test_what_tuning_changed() -> None:
     world = world_of(LEVEL, best={"onecycle": 0.4, "plateau": 0.2}, slope={"plateau": 0.0002})
     outcome = imagine(FOLDER, world, study(guide=None), chosen={"plateau": 0.2})
@@ -363,7 +335,7 @@ def test_every_file_is_there(written: report.Report) -> None:
     names = {path.name for path in written.folder.iterdir() if path.is_file()}
     assert names == {
         "report.html", "report.md", "runs.csv", "summary.csv", "pairs.csv", "summary.tex",
-        "trials.csv", "guide.csv", "guide_runs.csv", "study.json",
+        "trials.csv", "guide.csv", "guide_runs.csv", "study.json", "looks.json",
     }  # fmt: skip
     plots = {path.stem for path in (written.folder / "plots").glob("*.png")}
     assert plots == {

@@ -24,13 +24,13 @@ from lrbench.compare.tables import Table
 from lrbench.compare.verdict import MANY_SEEDS
 from lrbench.study.records import Point, StudyOutcome
 from lrbench.study.runs import Runs
+from lrbench.study.settings import GUIDE_ALPHA
 from lrbench.task import Measure
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"
 CANNOT_TELL = "can't tell"
-GUIDE_ALPHA = 0.01  # of the report's 5 %, shared by the four claims
-CLAIM_ALPHA = GUIDE_ALPHA / 4
+CLAIM_ALPHA = GUIDE_ALPHA / 4  # there are four
 
 Array = NDArray[np.float64]
 

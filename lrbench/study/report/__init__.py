@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lrbench.cli.wording import counted
+from lrbench.cli.wording import counted, listed
 from lrbench.compare import plots as comparison_plots
+from lrbench.compare import pooled
 from lrbench.compare import tables as comparison_tables
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.read import FinishedRun, Found, Problem
@@ -24,7 +25,6 @@ from lrbench.study import guide
 from lrbench.study.guide import ClaimVerdict
 from lrbench.study.records import Point, Stage, StudyOutcome
 from lrbench.study.report import pictures, tables, tracks
-from lrbench.study.report.ranks import ranks
 from lrbench.study.report.recommendation import Recommendation, recommend
 from lrbench.study.report.tuning import trial_error, trials_table
 from lrbench.study.runs import Runs, fresh, read_points
@@ -45,6 +45,7 @@ class Report:
             `smaller`, at the others.
         untuned: results of the same at the shared default lr, and what tuning changed, in tables.
         changed: the latter in words; empty where there is no untuned track.
+        seeds: how many seeds each strategy had and why no more, and what tuning is part of.
         grids: which peak lrs were tried, and how their grid grew.
         tuning: tables and pictures of the trials.
         budgets: tables and pictures over budgets; empty where there is one.
@@ -61,6 +62,7 @@ class Report:
     untuned: tuple[Table, ...]
     changed: str
     tuning: tuple[Table, ...]
+    seeds: tuple[str, ...]
     grids: tuple[str, ...]
     tuning_pictures: tuple[Picture, ...]
     budgets: tuple[Table, ...]
@@ -122,9 +124,10 @@ def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
         untuned=_untuned_tables(outcome, changed, untuned.get(full.share)),
         changed=tracks.gains_sentence(changed, outcome.default_lr) if changed else "",
         tuning=tuple(tables.tuning(outcome, stage, error) for stage in _largest_first(outcome)),
+        seeds=tuple(line for stage in _largest_first(outcome) for line in _seeds(outcome, stage)),
         grids=tuple(line for stage in _largest_first(outcome) for line in _grid(outcome, stage)),
         tuning_pictures=tuple(picture for picture in drawn if picture),
-        budgets=(tables.ranks(ranks(tuned), outcome.measure),),
+        budgets=_over_budgets(tuned),
         budget_pictures=(heat_map,) if heat_map else (),
         guide=verdicts,
         claims=tables.guide(verdicts),
@@ -141,6 +144,27 @@ def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
 
 def _largest_first(outcome: StudyOutcome) -> list[Stage]:
     return sorted(outcome.stages, key=lambda stage: -stage.share)
+
+
+def _seeds(outcome: StudyOutcome, stage: Stage) -> Iterator[str]:
+    """How many seeds each strategy had, why no more, and what the intervals hold of tuning."""
+    found, budget = stage.allocation, f"{stage.length}: " if len(outcome.stages) > 1 else ""
+    given = listed([f"{name} {num}" for name, num in found.num_seeds.items()])
+    yield f"{budget}{found.ended}; seeds: {given}"
+    for name, why in found.dropped.items():
+        yield f"{budget}{name} got no more than {found.num_seeds[name]} seeds: {why}"
+    if stage is not outcome.full:
+        return
+    draws = outcome.study.tuning_draws
+    if draws == 1:
+        yield (
+            "all findings hold at these peak lrs: they were tuned once, and how they would have "
+            "come out on other seeds is in no interval (study.tuning_draws=5 puts it in)"
+        )
+        return
+    for name in outcome.study.strategies:
+        lrs = ", ".join(draw[name].label for draw in stage.draws)
+        yield f"{name} was tuned {draws} times, to {lrs}; intervals hold the noise of tuning"
 
 
 def _grid(outcome: StudyOutcome, stage: Stage) -> Iterator[str]:
@@ -162,6 +186,12 @@ def _analyses(outcome: StudyOutcome, runs: Runs, kind: str) -> dict[float, Analy
         if analysis is not None:
             found[stage.share] = analysis
     return found
+
+
+def _over_budgets(tuned: Mapping[float, Analysis]) -> tuple[Table, ...]:
+    """What the strategies come to over all budgets, where there are several; exploratory."""
+    found = pooled.pooled(list(tuned.values()), 0.0)
+    return () if found is None else (replace(pooled.table(found), title="All budgets together"),)
 
 
 def _prefix(share: float) -> str:

@@ -119,7 +119,8 @@ def _more_seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
     best = tuned.standings[0].strategy
     tests = [p.test for p in tuned.pairs if best in (p.a, p.b) and p.finding in OPEN]
     if tests and not sure:
-        yield claim.more_seeds(tests, "study.final_seeds", tuned.margin.text)
+        more = claim.more_seeds(tests, "study.final_seeds", tuned.margin.text)
+        yield f"{more}, planned in a folder of their own (hydra.sweep.dir): this one's are spent"
 
 
 def _diverged(name: str, num_diverged: int) -> Iterator[str]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import pandas as pd
-
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.study.guide import ClaimVerdict
-from lrbench.study.guide.claim import GUIDE_ALPHA
 from lrbench.study.records import Stage, StudyOutcome
 from lrbench.study.report.tuning import Shortfall, common_range, shortfalls
 from lrbench.study.runs import mean
+from lrbench.study.settings import GUIDE_ALPHA
 from lrbench.task import Measure
 
 
@@ -70,28 +68,6 @@ def _lost(found: Shortfall | None, measure: Measure) -> str:
         return NOTHING
     span = f" ({measure.number(found.low)} to {measure.number(found.high)})"
     return measure.number(found.value) + ("" if math.isnan(found.low) else span)
-
-
-def ranks(found: pd.DataFrame, measure: Measure) -> Table:
-    """Average rank over budgets and seeds, one row per strategy."""
-    shares = [column for column in found.columns if isinstance(column, float)]
-    rows = tuple(
-        (
-            row["strategy"],
-            f"{row['rank']:.2f}"
-            + ("" if math.isnan(row["rank_low"]) else f" ± {row['rank_high'] - row['rank']:.2f}"),
-            *(f"{row[share]:.2f}" for share in shares),
-        )
-        for row in found.to_dict("records")
-    )
-    headers = ("strategy", "average rank", *(f"at {100 * share:g} %" for share in shares))
-    seeds = int(found["seeds"].iloc[0]) if len(found) else 0
-    caption = (
-        f"Rank by test {measure.label} on each final seed at each budget, 1 for the best, equals "
-        "sharing their mean rank and diverged runs the last; averaged, with the 95 % t-interval "
-        f"over seeds (n = {seeds})."
-    )
-    return Table("Average rank", headers, rows, frozenset(), caption)
 
 
 def guide(verdicts: Sequence[ClaimVerdict]) -> Table:

@@ -10,35 +10,51 @@ import pandas as pd
 
 from lrbench.cli.wording import listed
 from lrbench.compare.analysis import Analysis, analyse
-from lrbench.compare.family import EXPLORATORY, Family
+from lrbench.compare.family import EXPLORATORY, Family, reading
 from lrbench.compare.groups import LR, together
-from lrbench.compare.inference import ALPHA, Difference
+from lrbench.compare.inference import Difference
 from lrbench.compare.settings import Settings
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.study.guide import claim
 from lrbench.study.records import Point, Setting, Stage, StudyOutcome
 from lrbench.study.runs import Runs, mean
+from lrbench.study.settings import GUIDE_ALPHA
 from lrbench.task import Measure
 
 
 def settings(outcome: StudyOutcome) -> Settings:
     """How a study's runs are compared."""
-    return Settings(metric=f"test_{outcome.measure.name}", margin=outcome.study.margin, vary=(LR,))
+    study = outcome.study
+    return Settings(
+        metric=f"test_{outcome.measure.name}",
+        margin=study.margin,
+        vary=(LR,),
+        draws={} if study.tuning_draws == 1 else {s: study.draw(s) for s in study.final_seeds},
+    )
 
 
 def family(outcome: StudyOutcome, stage: Stage, kind: str) -> Family:
-    """The error rate of a track: the tuned one at the largest budget has what the guide leaves."""
+    """The error rate of a track: the tuned one at the largest budget has what the guide leaves.
+
+    Seeds that are added once the planned ones were read find nothing left to spend.
+    """
     if kind != "tuned" or stage is not outcome.full:
         return EXPLORATORY
-    if outcome.study.guide is None:
-        return Family()
-    alpha = ALPHA - claim.GUIDE_ALPHA
-    return Family(
-        alpha=alpha,
-        covers=f"{Family.covers} {100 * alpha:g} % are this comparison's, "
-        f"{100 * claim.GUIDE_ALPHA:g} % the guide's; other budgets and the untuned runs are "
-        "exploratory.",
-    )
+    study, found = outcome.study, stage.allocation
+    looks = [look for look in study.planned_looks if look <= max(found.num_seeds.values())]
+    planned = len(study.final_seeds)
+    before = reading(outcome.folder, f"study {outcome.measure.name}", looks[-1], planned)
+    if before.alpha == 0:
+        return before
+    parts = [Family.covers]
+    if len(looks) > 1:
+        parts.append(f"This holds at any of the looks, at {', '.join(map(str, looks))} seeds.")
+    if study.guide is not None:
+        parts.append(
+            f"{100 * study.alpha:g} % are this comparison's, {100 * GUIDE_ALPHA:g} % the guide's; "
+            "other budgets and the untuned runs are exploratory."
+        )
+    return Family(alpha=found.alpha, covers=" ".join(parts))
 
 
 def track(
