@@ -59,50 +59,80 @@ def noise(generator: np.random.Generator, world: str, *shape: int) -> Array:
     return x
 
 
-def by_method(x: Array) -> dict[str, tuple[Array, Array]]:
-    """Differences and half-widths of one study by each way to make intervals; (pairs,) each."""
-    n, k = x.shape
-    i, j = np.triu_indices(k, 1)
-    d = x[:, i] - x[:, j]
-    mean, own = d.mean(axis=0), d.var(axis=0, ddof=1)
-    found = inference.paired(x, resolution=0.0)
-    pooled = np.full(len(own), own.mean())
-    wide = inference.critical(k, (n - 1) * (k - 1), 0.05)
-    narrow = inference.critical(k, n - 1, 0.05)
-    halves = (found.half[i, j], wide * np.sqrt(pooled / n), narrow * np.sqrt(own / n))
-    made = {name: (mean, half) for name, half in zip(METHODS, halves, strict=False)}
+def by_method(x: Array) -> dict[str, NDArray[np.bool_]]:
+    """Which pairs' intervals leave out 0 in each study, (studies, pairs), by each method.
+
+    Args:
+        x: scores, (studies, seeds, strategies).
+    """
+    n, k = x.shape[1:]
+    mean, own = _pairs(x)
+    pooled = own.mean(axis=1, keepdims=True)
+    size = np.abs(mean)
+    found = {
+        METHODS[0]: used(x),
+        METHODS[1]: size > inference.critical(k, (n - 1) * (k - 1), 0.05) * np.sqrt(pooled / n),
+        METHODS[2]: size > inference.critical(k, n - 1, 0.05) * np.sqrt(own / n),
+    }
     if n <= 8:
-        made[METHODS[3]] = (mean, np.where(_holm(_sign_flips(d)) < 0.05, 0.0, math.inf))
-    return made
+        i, j = np.triu_indices(k, 1)
+        found[METHODS[3]] = _holm(_sign_flips(x[..., i] - x[..., j])) < 0.05
+    return found
+
+
+def _pairs(x: Array) -> tuple[Array, Array]:
+    """Means and variances of the pairs' differences, (studies, pairs)."""
+    i, j = np.triu_indices(x.shape[2], 1)
+    d = x[..., i] - x[..., j]
+    return d.mean(axis=1), d.var(axis=1, ddof=1)
+
+
+def used(x: Array, alpha: float = 0.05) -> NDArray[np.bool_]:
+    """Which intervals of `inference.paired` leave out 0, for many studies at once."""
+    n, k = x.shape[1:]
+    mean, own = _pairs(x)
+    pooled = own.mean(axis=1, keepdims=True)
+    weight = np.zeros((len(x), 1))
+    if k > 2:
+        spread = ((own / pooled - 1) ** 2).sum(axis=1, keepdims=True) / (own.shape[1] - 1)
+        weight = np.minimum(1, inference._spread_by_chance(k) / (n - 1) / spread)
+    variance = np.maximum(weight * pooled + (1 - weight) * own, inference.OWN_SHARE * own)
+    shared = weight**2 + 2 * weight * (1 - weight)
+    freedom = 1 / (shared / ((n - 1) * (k - 1)) + (1 - weight) ** 2 / (n - 1))
+    limits = np.array([inference._critical(k, float(df), alpha) for df in freedom[:, 0]])
+    found = np.abs(mean) > limits[:, None] * np.sqrt(variance / n)
+    i, j = np.triu_indices(k, 1)
+    for number in range(5):
+        low, high = (getattr(inference.paired(x[number], alpha=alpha), e) for e in ("low", "high"))
+        assert (found[number] == ((low > 0) | (high < 0))[i, j]).all()
+    return np.asarray(found)
 
 
 def _sign_flips(d: Array) -> Array:
-    """Exact p of each column's mean under all changes of sign."""
-    signs = np.array(list(itertools.product((-1, 1), repeat=len(d) - 1)))
-    sums = np.abs(signs @ d[1:] + d[0])
-    return np.asarray((sums >= np.abs(d.sum(axis=0)) - 1e-9).mean(axis=0))
+    """Exact p of each pair's mean under all changes of sign, (studies, pairs)."""
+    signs = np.array(list(itertools.product((-1, 1), repeat=d.shape[1] - 1)))
+    sums = np.abs(np.einsum("sn,mnp->smp", signs, d[:, 1:]) + d[:, 0])
+    return np.asarray((sums >= np.abs(d.sum(axis=1)) - 1e-9).mean(axis=0))
 
 
 def _holm(p: Array) -> Array:
-    order = np.argsort(p)
-    raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return np.asarray(raised[np.argsort(order)])
+    order = np.argsort(p, axis=1)
+    raised = np.take_along_axis(p, order, axis=1) * np.arange(p.shape[1], 0, -1)
+    raised = np.maximum.accumulate(raised, axis=1)
+    return np.take_along_axis(raised, np.argsort(order, axis=1), axis=1)
 
 
 def methods(num: int) -> None:
     """False differences in any pair, and the power to tell a leading schedule from one other."""
     generator = np.random.default_rng(0)
     for n, world in itertools.product((5, 8, 20), WORLDS):
-        counts: Counter[str] = Counter()
-        for x in noise(generator, world, num, n, STRATEGIES):
-            for name, (mean, half) in by_method(x).items():
-                counts[name] += bool((np.abs(mean) > half).any())
+        found = by_method(noise(generator, world, num, n, STRATEGIES))
+        counts = {name: float(false.any(axis=1).sum()) for name, false in found.items()}
         _tell(f"any false difference, n = {n}, {world}", counts, num)
     for n, lead in ((5, 2.0), (8, 1.0), (8, 1.5), (20, 0.6)):
-        counts = Counter()
-        for x in noise(generator, "normal", num, n, STRATEGIES) + np.eye(STRATEGIES)[0] * lead:
-            for name, (mean, half) in by_method(x).items():
-                counts[name] += (mean > half)[: STRATEGIES - 1].mean()
+        x = noise(generator, "normal", num, n, STRATEGIES) + np.eye(STRATEGIES)[0] * lead
+        found = by_method(x)
+        counts = {m: float(told[:, : STRATEGIES - 1].mean() * num) for m, told in found.items()}
         _tell(f"power, n = {n}, one of four {lead} ahead", counts, num)
 
 
@@ -112,34 +142,34 @@ def looks(num: int) -> None:
     at = range(6, 41)
     levels = {n: level([m / 40 for m in range(6, n + 1)]) for n in at}
     for k in (2, STRATEGIES):
-        counts: Counter[str] = Counter()
-        for x in noise(generator, "normal", num, 40, k):
-            paid = (inference.paired(x[:n], alpha=levels[n]).beats.any() for n in at)
-            counts["paid for"] += any(paid)
-            counts["not paid for"] += any(inference.paired(x[:n]).beats.any() for n in at)
-            counts["read once, at 40"] += bool(inference.paired(x).beats.any())
-        _tell(f"any false difference at any of 35 readings, k = {k}", counts, num)
+        x = noise(generator, "normal", num, 40, k)
+        paid = np.array([used(x[:, :n], levels[n]).any(axis=1) for n in at])
+        plain = np.array([used(x[:, :n]).any(axis=1) for n in at])
+        counts = {
+            "paid for": float(paid.any(axis=0).sum()),
+            "not paid for": float(plain.any(axis=0).sum()),
+            "read once, at 40": float(plain[-1].sum()),
+        }
+        _tell(f"any false difference at any of {len(at)} readings, k = {k}", counts, num)
 
 
 def draws(num: int) -> None:
-    """Four schedules of equal response to five peak lrs, each tuned on two seeds."""
+    """Four schedules of equal response to five peak lrs, each tuned on two seeds, five times."""
     generator = np.random.default_rng(0)
     response = -np.array([4.0, 1.0, 0.0, 1.0, 4.0])
     for n, val_sd in ((8, 0.6), (20, 1.0)):
-        counts: Counter[str] = Counter()
-        for _ in range(num):
-            shape = (5, STRATEGIES, len(response))  # five draws
-            tried = response + val_sd * generator.normal(size=(2, *shape)).mean(axis=0)
-            truth = response[tried.argmax(axis=-1)]  # (draws, strategies): at the lrs chosen
-            scores = truth[:, None] + noise(generator, "normal", 5, n, STRATEGIES)
-            once = inference.paired(scores[0]).beats
-            counts["of the schedules, one draw"] += bool(once.any())
-            worse = truth[0][:, None] <= truth[0]
-            counts["at these lrs, one draw"] += bool((once & worse).any())
-            every, owner = scores.reshape(-1, STRATEGIES), np.repeat(range(5), n)
-            counts["of the schedules, five draws"] += bool(
-                inference.over_draws(every, owner).beats.any()
-            )
+        shape = (num, 5, STRATEGIES, len(response))
+        tried = response + val_sd / math.sqrt(2) * generator.normal(size=shape)
+        truth = response[tried.argmax(axis=-1)]  # (studies, draws, strategies): at the lrs chosen
+        scores = truth[:, :, None] + noise(generator, "normal", num, 5, n, STRATEGIES)
+        once, five = used(scores[:, 0]), used(scores.mean(axis=2))
+        i, j = np.triu_indices(STRATEGIES, 1)
+        same = truth[:, 0, i] == truth[:, 0, j]
+        counts = {
+            "of the schedules, one draw": float(once.any(axis=1).sum()),
+            "at these lrs, one draw": float((once & same).any(axis=1).sum()),
+            "of the schedules, five draws": float(five.any(axis=1).sum()),
+        }
         _tell(f"any false difference, tuned, validation sd {val_sd}, n = {n}", counts, num)
 
 
