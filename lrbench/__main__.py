@@ -13,6 +13,7 @@ from pathlib import Path
 from lrbench.cli import shell
 
 COMMANDS = (
+    "audit",
     "compare",
     "importer",
     "preview",

@@ -1,0 +1,370 @@
+"""What went wrong with a run's lr, each cause with its evidence; nothing is claimed without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lrbench.audit.asked import Asked, LrLog, asked
+from lrbench.audit.fit import CHANGE, LEAP, MAX_POINTS, Array, Fit, fit
+
+SAME = 1e-4  # of the peak: an lr this close is the one asked for
+NEAR = 0.02  # two lengths that differ by a smaller share are the same
+WHOLE = 0.03  # a ratio this close to a whole number is one
+FACTORS = (2, 3, 4, 6, 8, 16, 32, 64)  # processes, or batches accumulated, tried for a speed
+PATIENCE = 10  # evaluations: torch's and Keras's default
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause, by name, and the numbers that show it, in a sentence."""
+
+    cause: str
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.evidence}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a run's lr was, in words, and what is wrong with it."""
+
+    description: str
+    findings: tuple[Finding, ...]
+
+
+def audit(log: LrLog) -> Audit:
+    """Hold the lr that a run logged against what its schedule would have given.
+
+    The lr may be that of the update just taken or of the next one. Where the config names none of
+    the schedule's settings, its form alone is judged, and less can be said.
+    """
+    steps, lrs = log.points()
+    if len(steps) < 3:
+        return Audit("its lr was not logged", ())
+    wanted = asked(log)
+    form = fit(steps, lrs)
+    gap = float(np.median(np.diff(steps)))
+    wanted, length = _length(log, wanted, steps, gap)
+    always = [*_first_update(steps, lrs), *_groups(log)]
+    if wanted.exact is not None and _follows(wanted, steps, lrs, form.peak):
+        return Audit("as its config says", tuple(always))
+    causes = list(_causes(log, wanted, form, length, gap))
+    if wanted.exact is not None and not causes and log.completed:
+        causes = [_unexplained(wanted, steps, lrs, form.peak)]
+    return Audit(_describe(form, length), (*always, *causes))
+
+
+def _length(log: LrLog, wanted: Asked, steps: Array, gap: float) -> tuple[Asked, float]:
+    """The run's length: as planned where the log ends within two intervals of it."""
+    length = float(max(log.steps, steps[-1]))
+    if wanted.total is not None and length <= wanted.total <= length + 2 * gap + 1:
+        length = wanted.total
+    if wanted.total is None and wanted.kind and wanted.exact is None:
+        wanted = replace(wanted, total=length)
+    return wanted, length
+
+
+def _follows(wanted: Asked, steps: Array, lrs: Array, peak: float, speed: float = 1.0) -> bool:
+    """Whether the lr is the one asked for, stepped `speed` times an update; one update may lie
+    between."""
+    assert wanted.exact is not None
+    some = np.unique(np.linspace(0, len(steps) - 1, MAX_POINTS).astype(int))
+    scale = max(peak, 1e-30)
+    for offset in (-1, 0, 1):
+        at = (
+            np.floor(speed * (steps[some] + offset))
+            if speed < 1
+            else speed * (steps[some] + offset)
+        )
+        if np.abs(wanted.exact(at) - lrs[some]).max() <= SAME * scale:
+            return True
+    return False
+
+
+def _unexplained(wanted: Asked, steps: Array, lrs: Array, peak: float) -> Finding:
+    assert wanted.exact is not None
+    off = np.min([np.abs(wanted.exact(steps + o) - lrs) for o in (-1, 0, 1)], axis=0)
+    at = int(np.argmax(off > SAME * peak))
+    return Finding(
+        "not the lr of its schedule",
+        f"from update {steps[at]:,.0f} on it differs: {lrs[at]:.4g} was logged, and "
+        f"{wanted.exact(steps[at : at + 1])[0]:.4g} would follow from the config",
+    )
+
+
+def _first_update(steps: Array, lrs: Array) -> Iterator[Finding]:
+    zeros = int(np.argmax(lrs > 0)) if (lrs > 0).any() else 0
+    if zeros and steps[0] <= 1:
+        yield Finding(
+            "a first update at lr 0",
+            f"the lr logged at update {steps[0]:,.0f} is 0, which changes no weight "
+            f"({steps[zeros]:,.0f}: {lrs[zeros]:.3g})",
+        )
+
+
+def _groups(log: LrLog) -> Iterator[Finding]:
+    columns = [str(c) for c in log.history if str(c).startswith("lr/")]
+    spans = {c: v for c in columns if len(v := log.points(c)[1]) > 2 and v.max() > 0}
+    still = [c for c, v in spans.items() if np.ptp(v) <= CHANGE * v.max()]
+    moved = [c for c, v in spans.items() if np.ptp(v) > LEAP / 2 * v.max()]
+    for column in still if moved else ():
+        yield Finding(
+            "one parameter group that never moved",
+            f"{column} stayed at {spans[column][0]:.3g} while {moved[0]} went from "
+            f"{spans[moved[0]].max():.3g} to {spans[moved[0]].min():.3g}",
+        )
+
+
+def _causes(log: LrLog, wanted: Asked, form: Fit, length: float, gap: float) -> Iterator[Finding]:
+    """The causes that the form of the lr shows; the first that explains it is enough."""
+    for judge in (_still, _rising, _restarted, _speed, _end):
+        found = list(judge(log, wanted, form, length, gap))
+        if found:
+            yield from found
+            return
+    yield from _warmup_and_floor(wanted, form, length, gap)
+
+
+def _still(
+    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
+) -> Iterator[Finding]:  # fmt: skip
+    """An lr that never moves, under a schedule that would have moved it."""
+    lowest = float(log.points()[1][-1]) / form.peak
+    held = form.interval > 1.5 * gap and lowest > 1 - LEAP and not form.rising
+    if held and wanted.kind in ("cosine", "linear", "polynomial") and log.completed:
+        yield Finding(
+            "stepped per epoch, not per update",
+            f"the lr changes only every {form.interval:,.0f} updates, and at the end of the run is "
+            f"still at {lowest:.5g} of its peak",
+        )
+    if form.shape != "constant":
+        return
+    if wanted.kind == "plateau":
+        at, losses = log.points("val_loss")
+        patience = PATIENCE if wanted.patience is None else wanted.patience
+        best, since, longest = math.inf, 0, 0
+        for loss in losses:
+            since = 0 if loss < best * (1 - 1e-4) else since + 1
+            best, longest = min(best, loss), max(longest, since)
+        if longest > patience + 1:
+            yield Finding(
+                "a plateau that was never told a loss",
+                f"the validation loss did not improve for {longest} of {len(at)} evaluations in a "
+                f"row, more than its patience of {patience}, and the lr stayed at {form.peak:.4g}",
+            )
+    elif wanted.kind not in ("", "constant", "own", "other"):
+        yield Finding(
+            "an lr that never moved",
+            f"{form.peak:.4g} throughout, though the schedule is {wanted.kind}: it was never "
+            "stepped, or once an epoch in place of once an update",
+        )
+
+
+def _rising(
+    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float
+) -> Iterator[Finding]:  # fmt: skip
+    """An lr that rises to the end: too long a warmup, or one that is stepped too seldom."""
+    if not form.rising or not log.completed or wanted.kind in ("own", "other", "restarts"):
+        return
+    warmup = wanted.warmup
+    if form.interval > 1.5 * gap and (warmup is None or warmup < length):
+        yield Finding("stepped per epoch, not per update", f"the lr changes only every "
+                      f"{form.interval:,.0f} updates, and still rises at the end")  # fmt: skip
+        return
+    told = "" if not warmup else f", and {warmup:,.0f} updates of warmup were asked for"
+    if warmup and warmup < 0.98 * length:
+        told += f": stepped once every {form.warmup / warmup:.3g} updates"
+        yield Finding("stepped too seldom", f"at the end, update {length:,.0f}, the lr still "
+                      f"rises, to its peak at {form.warmup:,.0f}{told}")  # fmt: skip
+        return
+    yield Finding("warmup longer than the run", f"at the end, update {length:,.0f}, the lr still "
+                  f"rises (highest: {form.peak:.4g}){told}")  # fmt: skip
+
+
+def _restarted(
+    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
+) -> Iterator[Finding]:  # fmt: skip
+    """A leap back up, before the descent was over, to a descent that begins anew."""
+    if not form.leaps or wanted.kind in ("own", "other", "restarts"):
+        return
+    steps, lrs = log.points()
+    later = steps > form.again
+    cut = not form.end <= form.again + 1.5 * gap
+    if later.sum() < 4 or form.shape in ("steps", "constant", ""):
+        return
+    anew = fit(steps[later] - form.again, lrs[later])
+    shaped = anew.shape not in ("steps", "constant", "") or anew.rising
+    if cut and shaped and anew.peak > 0.5 * form.peak:
+        yield Finding(
+            "restarted on resume",
+            f"at update {form.again:,.0f} the lr leaps from {form.before * form.peak:.4g} to "
+            f"{form.after * form.peak:.4g}, in the middle of its descent, and goes through its "
+            "schedule again from the beginning",
+        )
+
+
+def _ratio(value: float, whole: float) -> int | None:
+    """The whole number from 2 on that `value` / `whole` is, or None."""
+    if not whole or math.isnan(value) or math.isnan(whole):
+        return None
+    ratio = value / whole
+    near = round(ratio)
+    return near if near >= 2 and abs(ratio / near - 1) <= WHOLE else None
+
+
+def _speed(
+    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
+) -> Iterator[Finding]:  # fmt: skip
+    """A schedule that was stepped too often or too seldom, from its end and its warmup."""
+    total, end = wanted.total, form.end
+    steps, lrs = log.points()
+    if wanted.exact is not None:
+        epoch = log.steps_per_epoch or 0
+        for factor in dict.fromkeys((*FACTORS, epoch)):
+            if factor > 1 and _follows(wanted, steps, lrs, form.peak, factor):
+                yield _too_fast(factor, epoch, f"its lr at update n is that of {factor:,} n")
+                return
+            if factor > 1 and _follows(wanted, steps, lrs, form.peak, 1 / factor):
+                yield _too_seldom(factor, epoch, f"its lr at update n is that of n / {factor:,}")
+                return
+    if math.isnan(end) or total is None:
+        return
+    epochs = wanted.epochs or (total / log.steps_per_epoch if log.steps_per_epoch else None)
+    if epochs and length > 4 * epochs and abs(end - epochs) <= max(2.0, 0.1 * epochs):
+        yield Finding(
+            "stepped per update, not per epoch",
+            f"its descent ends at update {end:,.0f}, and the run has {epochs:,.0f} epochs",
+        )
+    elif _explained(wanted, form):
+        return
+    elif end < 0.75 * total and (speed := _ratio(total, end)) is not None:
+        yield _too_fast(
+            speed, 0, f"its descent ends at update {end:,.0f} of {total:,.0f}"
+            + _warmup_told(wanted, form)
+        )  # fmt: skip
+    elif (speed := _ratio(end, total)) is not None and speed in (
+        _ratio(form.warmup, wanted.warmup or math.nan), round(form.interval)
+    ):  # fmt: skip
+        yield _too_seldom(
+            speed, 0, f"its descent would end at update {end:,.0f}, not {total:,.0f}"
+            + _warmup_told(wanted, form)
+        )  # fmt: skip
+
+
+def _warmup_told(wanted: Asked, form: Fit) -> str:
+    if not wanted.warmup or not form.warmup:
+        return ""
+    return f", its warmup at {form.warmup:,.0f}, not {wanted.warmup:,.0f}"
+
+
+def _too_fast(factor: int, epoch: int, evidence: str) -> Finding:
+    if factor == epoch:
+        return Finding("stepped per update, not per epoch", evidence)
+    return Finding(
+        "stepped too often", f"{evidence}: {factor:,} times an update, as once for each of "
+        f"{factor:,} processes or accumulated batches"
+    )  # fmt: skip
+
+
+def _too_seldom(factor: int, epoch: int, evidence: str) -> Finding:
+    if factor == epoch:
+        return Finding("stepped per epoch, not per update", evidence)
+    return Finding("stepped too seldom", f"{evidence}: once every {factor:,} updates")
+
+
+def _explained(wanted: Asked, form: Fit) -> bool:
+    """Whether a number of the schedule's own settings says where its descent ends."""
+    return any(
+        abs(number / place - 1) <= NEAR
+        for number in wanted.numbers
+        for place in (form.end, form.end - form.warmup)
+        if place > 0
+    )
+
+
+def _end(
+    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float
+) -> Iterator[Finding]:  # fmt: skip
+    """A descent laid out on another length than the run's: cut off, or climbed again after."""
+    end, kind = form.end, wanted.kind
+    if math.isnan(end) or not log.completed or kind in ("other", "own", "restarts"):
+        return
+    if not form.leaps and form.again >= end - 2 * gap and form.shape == "cosine":
+        yield Finding(
+            "climbed again after its end",
+            f"the descent ends at update {end:,.0f} of {length:,.0f}, and the lr rises again",
+        )
+        return
+    # A straight line that is cut off may as well be one to a floor: only where a length is known.
+    sure = form.shape != "linear" or (kind == "linear" and wanted.floor is not None)
+    if end > length * (1 + NEAR) + 2 * gap and sure and math.isnan(form.again):
+        last = log.points()[1][-1]
+        yield Finding(
+            "never reached its floor",
+            f"this is {_shape(form)} over {end:,.0f} updates{_with_warmup(form)}, and the run "
+            f"took {length:,.0f}: it ended at {last:.4g}, {last / form.peak:.2g} of the peak",
+        )
+    elif (
+        wanted.total is not None and kind in ("cosine", "linear") and not _explained(wanted, form)
+        and end < wanted.total * (1 - NEAR) - 2 * gap and wanted.exact is None and wanted.numbers
+    ):  # fmt: skip
+        yield Finding(
+            "a length that is not the run's",
+            f"its descent ends at update {end:,.0f}, and {wanted.total:,.0f} were asked for",
+        )
+
+
+def _warmup_and_floor(
+    wanted: Asked, form: Fit, length: float, gap: float
+) -> Iterator[Finding]:  # fmt: skip
+    asked_for, seen = wanted.warmup, form.warmup
+    if asked_for and seen and abs(seen - asked_for) > max(2 * gap, 0.1 * asked_for, 2.0):
+        factor = asked_for / seen if seen < asked_for else seen / asked_for
+        yield Finding(
+            "another warmup than asked for",
+            f"the peak is reached at update {seen:,.0f}, not {asked_for:,.0f} (a factor of "
+            f"{factor:.3g})",
+        )
+    floor = wanted.floor
+    if floor is None or math.isnan(form.floor) or form.end > length + 2 * gap:
+        return
+    if abs(form.floor - floor) > max(0.1 * floor, 0.005):
+        side = "above" if form.floor > floor else "below"
+        yield Finding(
+            f"a floor {side} what was asked",
+            f"the descent ends at {form.floor:.3g} of the peak ({form.floor * form.peak:.3g}), and "
+            f"{floor:.3g} ({floor * form.peak:.3g}) was asked for",
+        )
+
+
+def _shape(form: Fit) -> str:
+    return f"a {form.shape}" if form.shape != "exponential" else "an exponential"
+
+
+def _with_warmup(form: Fit) -> str:
+    return f" with {form.warmup:,.0f} of warmup" if form.warmup > 1 else ""
+
+
+def _describe(form: Fit, length: float) -> str:
+    """What the lr did, in words."""
+    if form.shape == "constant":
+        return f"constant at {form.peak:.4g}"
+    if form.rising:
+        return f"rising to its end, to {form.peak:.4g}"
+    peak, warm = f", peak {form.peak:.4g}", _with_warmup(form)
+    if form.shape in ("", "steps"):
+        return f"{'held in steps' if form.shape else 'of no known shape'}{warm}{peak}"
+    if math.isnan(form.end):
+        return f"{form.shape} decay{warm}{peak}"
+    stable = form.start - form.warmup > 0.05 * (form.end - form.warmup)
+    begins = f" from {form.start:,.0f} on" if stable else ""
+    again = "" if math.isnan(form.again) else f", rising again at {form.again:,.0f}"
+    return (
+        f"{form.shape}{begins} over {form.end:,.0f} updates{warm}, to {form.floor:.3g} of its peak"
+        f"{again}{peak}; the run took {length:,.0f}"
+    )

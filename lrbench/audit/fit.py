@@ -1,0 +1,182 @@
+"""What a logged lr looks like: a warmup, one shape of descent with its end and floor, a rise again.
+
+A shape is found by its inverse: through it the descent becomes a straight line over the updates,
+whose ends are where the descent began and where it ends, be it beyond the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+FITS = 2e-3  # of the peak: a fit whose largest error is below it
+CHANGE = 1e-7  # of the peak: less is rounding
+RISE = 1e-3  # of the peak: a rise by more, after the peak, is one
+LEAP = 0.1  # of the peak: a change by more from one logged point to the next may be a leap
+MIN_POINTS = 6  # of different lr that a shape is fitted to
+MAX_POINTS = 400
+
+# What is left of the descent, z from 1 to 0, to the fraction p that has passed, and back.
+_ENDING: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "cosine": (lambda z: np.arccos(2 * z - 1) / np.pi, lambda p: (1 + np.cos(np.pi * p)) / 2),
+    "linear": (lambda z: 1 - z, lambda p: 1 - p),
+    "1-sqrt": (lambda z: (1 - z) ** 2, lambda p: 1 - np.sqrt(p)),
+    "quadratic": (lambda z: 1 - np.sqrt(z), lambda p: (1 - p) ** 2),
+    "rex": (lambda z: (1 - z) / (1 - z / 2), lambda p: (1 - p) / (1 - p / 2)),
+}
+_ENDLESS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "exponential": (lambda y: -np.log(y), lambda p: np.exp(-p)),
+    "inverse square root": (lambda y: 1 / y**2 - 1, lambda p: 1 / np.sqrt(1 + p)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """The form of one lr over a run; places are in updates (or whatever the log counts in).
+
+    Attributes:
+        shape: of the descent: ``cosine``, …, ``steps``, ``constant``; empty where none fits.
+        peak: the highest lr.
+        warmup: where a straight rise from the start reaches the peak; 0 where none is seen.
+        rising: whether the lr still rises at the log's end.
+        start, end: of the descent, NaN where it has none.
+        floor: what it descends to, as a ratio of the peak.
+        interval: updates between two changes, where they are further apart than two points.
+        again: where it rises again after its peak, NaN where it does not.
+        leaps: whether it does so at once.
+        before, after: the lr on both sides of `again`, as ratios of the peak.
+    """
+
+    shape: str
+    peak: float
+    warmup: float = 0.0
+    rising: bool = False
+    start: float = np.nan
+    end: float = np.nan
+    floor: float = np.nan
+    interval: float = 0.0
+    again: float = np.nan
+    leaps: bool = False
+    before: float = np.nan
+    after: float = np.nan
+
+
+def fit(steps: Array, lrs: Array) -> Fit:
+    """The form of the lr that was logged at `steps` (N,), rising; N is at least 2."""
+    peak = float(lrs.max())
+    if peak <= 0 or np.ptp(lrs) <= 1e-6 * peak:
+        return Fit(shape="constant", peak=peak)
+    y = lrs / peak
+    top = int(np.argmax(y >= 1 - 1e-6))
+    warmup = _warmup(steps, y, top)
+    changes = np.flatnonzero(np.abs(np.diff(y)) > CHANGE) + 1
+    interval = _interval(steps, changes)
+    if top >= len(y) - 1 - int(interval / np.median(np.diff(steps))) and y[0] < 1 - LEAP:
+        return Fit(shape="", peak=peak, warmup=warmup, rising=True, interval=interval)
+    again, leaps = _rise_again(y, top)
+    stop = len(y) if again is None else again + 1
+    kept = np.unique(np.concatenate([[top], changes[(changes > top) & (changes < stop)]]))
+    form = _descent(steps[kept], y[kept], y[top:stop], float(np.median(np.diff(steps))))
+    start, end, floor = form[1:]
+    found = Fit(
+        shape=form[0], peak=peak, warmup=warmup, start=start, end=end, floor=floor,
+        interval=interval,
+    )  # fmt: skip
+    if again is None:
+        return found
+    at, after = float(steps[again]), float(y[again + 1])
+    return Fit(**{**vars(found), "again": at, "leaps": leaps, "before": float(y[again]),
+                  "after": after})  # fmt: skip
+
+
+def _warmup(steps: Array, y: Array, top: int) -> float:
+    """Where the straight line through the rising points reaches the peak; 0 where none is seen."""
+    rising = np.flatnonzero((y[:top] < 1 - FITS) & (np.diff(y[: top + 1]) > CHANGE))
+    if len(rising) < 2:
+        return float(steps[top]) if top else 0.0
+    slope, first = np.polyfit(steps[rising], y[rising], 1)
+    straight = np.abs(first + slope * steps[rising] - y[rising]).max() < 10 * FITS
+    return float((1 - first) / slope) if straight and slope > 0 else float(steps[top])
+
+
+def _interval(steps: Array, changes: NDArray[np.intp]) -> float:
+    """The usual distance of two changes where the lr is held in between, else 0."""
+    if len(changes) < 3 or len(changes) > 0.6 * (changes[-1] - changes[0] + 1):
+        return 0.0
+    return float(np.median(np.diff(steps[changes])))
+
+
+def _rise_again(y: Array, top: int) -> tuple[int | None, bool]:
+    """The last point before the lr rises again after its peak, and whether that is a leap."""
+    rises = np.flatnonzero(np.diff(y[top:]) > RISE) + top
+    if not len(rises):
+        return None, False
+    at = int(rises[0])
+    jump = y[at + 1] - y[at]
+    if jump > LEAP and (at + 2 >= len(y) or abs(y[at + 2] - y[at + 1]) < jump / 2):
+        return at, True
+    fall = y[at - 1] - y[at]  # down to where another warmup begins
+    if at > top + 2 and fall > LEAP and fall > 4 * (y[at - 2] - y[at - 1]):
+        return at - 1, True
+    return at, False
+
+
+def _descent(steps: Array, y: Array, whole: Array, gap: float) -> tuple[str, float, float, float]:
+    """The shape that fits the points at which the lr changes: its name, start, end and floor."""
+    held = len(whole) > 3 and np.ptp(whole[-3:]) <= CHANGE and whole[-1] < 1 - RISE
+    floor = float(y[-1]) if held else np.nan
+    if len(y) < MIN_POINTS:
+        return "steps", np.nan, np.nan, floor
+    chosen = np.unique(np.linspace(0, len(y) - 1, MAX_POINTS).astype(int))
+    steps, y = steps[chosen], y[chosen]
+    found: list[tuple[float, str, float, float, float]] = []
+    for name, (inverse, shape) in _ENDING.items():
+        floors = [floor] if held else [0.0, *np.linspace(0, y[-1], 12)[1:]]
+        tried = [_try(steps, y, inverse, shape, low, gap) for low in floors]
+        best = int(np.argmin([error for error, *_ in tried]))
+        if not held and best and tried[0][0] > FITS / 20:
+            near = np.linspace(floors[best - 1], floors[min(best + 1, len(floors) - 1)], 15)
+            more = [_try(steps, y, inverse, shape, low, gap) for low in near]
+            tried += more
+            best = int(np.argmin([error for error, *_ in tried]))
+        best = 0 if tried[0][0] < FITS / 20 else best
+        error, start, end, low = tried[best]
+        found.append((error, name, start, end, low))
+    for name, (inverse, shape) in _ENDLESS.items():
+        above = y > max(floor if held else 0.0, 1e-6) + CHANGE
+        error, start, _, _ = _try(steps[above], y[above], inverse, shape, 0.0, np.inf)
+        found.append((error, name, start, np.nan, floor))
+    error, name, start, end, low = min(found, key=lambda form: form[0])
+    return (name, start, end, low) if error < FITS else ("", np.nan, np.nan, floor)
+
+
+def _try(
+    steps: Array,
+    y: Array,
+    inverse: Callable[[Array], Array],
+    shape: Callable[[Array], Array],
+    low: float,
+    gap: float,
+) -> tuple[float, float, float, float]:
+    """The largest error of one shape with the floor `low`, its start, end and floor."""
+    nothing = np.inf, np.nan, np.nan, low
+    if low >= 1 - RISE:
+        return nothing
+    z = (y - low) / (1 - low)
+    inside = (z > 0.005) & (z < 0.995)
+    if inside.sum() < MIN_POINTS - 2:
+        return nothing
+    slope, first = np.polyfit(steps[inside], inverse(z[inside]), 1)
+    if slope <= 0:
+        return nothing
+    start, length = -first / slope, 1 / slope
+    passed = np.maximum((steps - start) / length, 0.0)
+    ends = np.isfinite(gap)
+    if ends and start < steps[0] - 3 * gap - 0.02 * (steps[-1] - steps[0]):
+        return nothing
+    drawn = low + (1 - low) * shape(np.minimum(passed, 1.0) if ends else passed)
+    return float(np.abs(drawn - y).max()), start, start + length, low
