@@ -47,12 +47,12 @@ def audit(log: LrLog) -> Audit:
     if len(steps) < 3:
         return Audit("its lr was not logged", ())
     wanted = asked(log)
+    always = [*_first_update(steps, lrs), *_groups(log)]
+    if wanted.exact is not None and _follows(wanted, steps, lrs, float(lrs.max())):
+        return Audit("as its config says", tuple(always))
     form = fit(steps, lrs)
     gap = float(np.median(np.diff(steps)))
     wanted, length = _length(log, wanted, steps, gap)
-    always = [*_first_update(steps, lrs), *_groups(log)]
-    if wanted.exact is not None and _follows(wanted, steps, lrs, form.peak):
-        return Audit("as its config says", tuple(always))
     causes = list(_causes(log, wanted, form, length, gap))
     if wanted.exact is not None and not causes and log.completed:
         causes = [_unexplained(wanted, steps, lrs, form.peak)]

@@ -127,7 +127,9 @@ def _rise_again(y: Array, top: int) -> tuple[int | None, bool]:
 
 def _descent(steps: Array, y: Array, whole: Array, gap: float) -> tuple[str, float, float, float]:
     """The shape that fits the points at which the lr changes: its name, start, end and floor."""
-    held = len(whole) > 3 and np.ptp(whole[-3:]) <= CHANGE and whole[-1] < 1 - RISE
+    tail = int(np.argmax(np.append(np.abs(whole[::-1] - whole[-1]) > CHANGE, True)))
+    usual = (len(whole) - tail) / max(len(y) - 1, 1)  # points for which the lr is held before
+    held = tail > max(2.0, 1.5 * usual) and whole[-1] < 1 - RISE
     floor = float(y[-1]) if held else np.nan
     if len(y) < MIN_POINTS:
         return "steps", np.nan, np.nan, floor

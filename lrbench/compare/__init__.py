@@ -57,6 +57,7 @@ def compare(
     studies = [folder for folder in folders if final_folders(folder)]
 
     # Half a second of imports, only once there is something to compare.
+    from lrbench.audit import LrLog, audit
     from lrbench.compare.analysis import analyse
     from lrbench.compare.family import family_of
     from lrbench.compare.groups import LR, split
@@ -73,6 +74,10 @@ def compare(
     groups, notes = split(found.runs, vary, checked.ignore, checked.metric, checked.x)
     what = "is a study's: its runs on fresh seeds are compared, not those that tuned it"
     notes += [Problem(str(folder), what) for folder in studies]
+    for run in found.runs:  # whether each used the lr that its schedule would have given
+        if run.history is not None:
+            told = audit(LrLog.of(run.result, run.history, run.config)).findings
+            notes += [Problem(run.name, str(finding)) for finding in told]
     analyses = []
     for group in groups:
         try:

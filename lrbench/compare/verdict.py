@@ -110,7 +110,7 @@ def _headline(analysis: Analysis, found: Sequence[Loss]) -> str:
     most = max(pair.test.num for pair in analysis.pairs)
     leader = _leader(analysis, best)
     if most < 2:
-        return f"Exploratory: {leader} One seed shows no difference between strategies."
+        return f"No verdict: one seed shows no difference between strategies. {leader}"
     told = f"{_difference(analysis, found)} {leader}"
     if most < ENOUGH:
         return f"Exploratory: {told} {_seeds(most, analysis)} are too few for a conclusion."

@@ -80,7 +80,10 @@ def show(found: Import) -> None:
     """Print what was read as what, for correction, and what there is to know of each run."""
     from rich.console import Console
 
+    from lrbench.audit import LrLog, audit
     from lrbench.cli.console import line
+    from lrbench.config import flatten
+    from lrbench.files.result import parse_result
 
     console = Console(highlight=False)
     tools = Counter(run.tool for run in found.runs.values())
@@ -103,6 +106,10 @@ def show(found: Import) -> None:
     for note, number in each.items():
         who = next(name for name, run in found.runs.items() if note in run.notes)
         notes.append(f"{who}{f' and {number - 1} more' if number > 1 else ''}: {note}")
+    for name, run in found.runs.items():  # which lr it really used
+        result = parse_result(run.result)
+        for finding in audit(LrLog.of(result, run.history, flatten(run.config))).findings:
+            notes.insert(0, f"{name}: {finding}")
     for note in notes[:MAX_NOTES]:
         line(console, f"note: {note}", "yellow")
     if len(notes) > MAX_NOTES:

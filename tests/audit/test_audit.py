@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose
 from omegaconf import OmegaConf
 
 from lrbench.audit import Audit, LrLog, audit
 from lrbench.audit.__main__ import main
 from lrbench.config import CONF, build, flatten
-from lrbench.config.compose import search
 
 TOTAL, EPOCH, PEAK = 1000, 100, 3e-3
-CHOICES = sorted(p.stem for p in (CONF / "scheduler").glob("[!_]*.yaml"))
+CHOICES = sorted(p.stem for p in (CONF / "scheduler").glob("[!_]*.yaml") if p.stem != "chain")
 Formula = Callable[[np.ndarray], np.ndarray]
 
 
@@ -67,7 +65,7 @@ def a_group_at_rest() -> LrLog:
     return found
 
 
-W = {"warmup_steps": 100}
+W: dict[str, Any] = {"warmup_steps": 100}
 FAULTS: dict[str, tuple[Callable[[], LrLog], str]] = {
     "twice": (lambda: log(lambda t: held(2 * t), **W), "stepped too often: .* 2 times an update"),
     "4 processes": (
@@ -168,15 +166,17 @@ def test_a_planted_fault_is_named(name: str) -> None:
         assert not lines
 
 
+def composed(choice: str) -> Any:
+    """conf/scheduler/`choice`.yaml on top of the files that it begins with."""
+    node: Any = OmegaConf.load(CONF / f"scheduler/{choice}.yaml")
+    below = [name for name in node.pop("defaults", ()) if name != "_self_"]
+    return OmegaConf.merge(*map(composed, below), node)
+
+
 @cache
 def settings() -> dict[str, dict[str, Any]]:
-    """The config of each choice of a schedule, flattened."""
-    found = {}
-    with search(None):
-        for choice in CHOICES:
-            cfg = compose("config", [f"scheduler={choice}"])
-            node: Any = OmegaConf.to_container(cfg.scheduler, resolve=True)
-            found[choice] = node
+    """The config of each schedule but a chain, whose parts are choices themselves."""
+    found: Any = {name: OmegaConf.to_container(composed(name), resolve=True) for name in CHOICES}
     return found
 
 
@@ -184,11 +184,11 @@ def clean() -> Iterator[tuple[str, LrLog, Audit]]:
     """Every schedule of the family, with warmup and without, named and unnamed, however logged."""
     rng = np.random.default_rng(0)
     losses = list(2 - np.minimum(np.arange(1, 21), 8) / 10 + rng.normal(0, 0.001, 20))
-    for choice in CHOICES:
+    for choice, own in settings().items():
         for number, (every, offset, warmup) in enumerate(
             [(1, 0, "0 steps"), (1, 1, "50 steps"), (7, 0, "50 steps"), (50, 1, "0 steps")]
         ):
-            node = {**settings()[choice], **({"warmup": warmup} if warmup != "0 steps" else {})}
+            node = {**own, **({"warmup": warmup} if warmup != "0 steps" else {})}
             at = [50 * i for i in range(1, 21)]
             schedule = build(node, "scheduler")
             lrs = PEAK * np.array(schedule.factors(TOTAL, EPOCH, losses, at))
@@ -196,9 +196,9 @@ def clean() -> Iterator[tuple[str, LrLog, Audit]]:
             logged = lrs[np.minimum(steps - 1 + offset, TOTAL - 1)].astype("float32")
             frame = pd.DataFrame({"step": steps, "epoch": steps / EPOCH, "lr": logged})
             frame = frame.merge(pd.DataFrame({"step": at, "val_loss": losses}), "outer")
-            own = {f"scheduler.{k}": v for k, v in flatten(node).items()}
+            config = {f"scheduler.{k}": v for k, v in flatten(node).items()}
             named = LrLog(history=frame, steps=TOTAL, steps_per_epoch=EPOCH, strategy=choice,
-                          config={**own, "optimizer.lr": PEAK})  # fmt: skip
+                          config={**config, "optimizer.lr": PEAK})  # fmt: skip
             if number % 2:  # as an importer finds it, without a config
                 named = LrLog(history=frame, steps=TOTAL)
             yield f"{choice} every {every}", named, audit(named)
@@ -213,8 +213,8 @@ def test_clean_logs_raise_no_alarm() -> None:
             described.append(name)
     for floor in np.linspace(0, 0.3, 12):  # with what a Trainer records
         for share in (0.5, 1.0):
-            settings = {"warmup_steps": 100, "min_lr_ratio": floor, "decay_steps": share * TOTAL}
-            told = audit(log(lambda t: held(t, total=share * TOTAL, floor=floor), **settings))  # noqa: B023
+            said = {"warmup_steps": 100, "min_lr_ratio": floor, "decay_steps": share * TOTAL}
+            told = audit(log(lambda t: held(t, total=share * TOTAL, floor=floor), **said))  # noqa: B023
             number += 1
             alarms += [f"{floor} {share}: {f}" for f in told.findings]
     assert alarms == []

@@ -133,9 +133,9 @@ def test_any_metric_of_the_runs_can_be_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "a", accuracy=0.9, val_accuracy=0.7, result={"test_loss": 0.5})
     write_run(tmp_path / "b", scheduler="plateau", accuracy=0.8, result={"test_loss": 0.4})
     headline = verdict(analysed(tmp_path, metric="test_loss")).headline
-    assert headline.startswith("Exploratory: plateau has the lowest mean test loss: 0.4000 nats.")
+    assert headline.endswith("plateau has the lowest mean test loss: 0.4000 nats.")
     headline = verdict(analysed(tmp_path, metric="best_val_accuracy")).headline
-    assert "plateau has the highest mean best validation accuracy, 80.00 %" in headline
+    assert "plateau has the highest mean best validation accuracy: 80.00 %" in headline
     with pytest.raises(CompareError, match=r"^metric=test_rmse: no run has it; they have best_"):
         analysed(tmp_path, metric="test_rmse")
 

@@ -148,8 +148,8 @@ def test_one_seed_has_no_interval(tmp_path: Path) -> None:
     words = verdict(analysis)
     assert words.pairs == ("onecycle − cosine: 10.00 points on one seed, which shows nothing",)
     assert words.headline == (
-        "Exploratory: onecycle has the highest mean test accuracy: 90.00 %. One seed shows no "
-        "difference between strategies."
+        "No verdict: one seed shows no difference between strategies. onecycle has the highest "
+        "mean test accuracy: 90.00 %."
     )
     for standing in analysis.standings:
         for value in (
@@ -353,9 +353,7 @@ def test_the_metric_can_be_validation(tmp_path: Path) -> None:
     write_run(tmp_path / "a", accuracy=0.9, val_accuracy=0.7)
     write_run(tmp_path / "b", accuracy=0.8, val_accuracy=0.75, scheduler="plateau")
     words = told(tmp_path, metric="val_accuracy")
-    assert words.headline.startswith(
-        "Exploratory: plateau has the highest mean validation accuracy: 75.00 %"
-    )
+    assert words.headline.endswith("plateau has the highest mean validation accuracy: 75.00 %.")
 
 
 @pytest.mark.parametrize(
