@@ -205,7 +205,7 @@ def set_lr(
     """
     for group in optimizer.param_groups:
         base = group.setdefault("initial_lr", group["lr"])
-        group["lr"] = base * own.get(group.get("schedule"), factor)
+        group["lr"] = base * (own.get(group.get("schedule"), factor) if own else factor)
 
 
 def set_momentum(

@@ -6,6 +6,8 @@ import logging
 import os
 import shlex
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from lrbench.config import ConfigError, build, duration, locate
 from lrbench.config.checks import require
 from lrbench.files import run_folder
 from lrbench.run.parts import build_part, checked_seed
-from lrbench.run.started_run import VARIABLE, Diverged
+from lrbench.run.started_run import PACE, PROBE, VARIABLE, Diverged, Probed
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,8 @@ class FunctionLoop:
         try:
             with _assigned(folder):
                 function()
-        except Diverged:
-            pass  # the result says so
+        except (Diverged, Probed):
+            pass  # the run's folder says so
         except Exception as error:
             log.exception("loop.target=%s failed", self.target)
             reason = " ".join(str(error).split())
@@ -126,6 +128,36 @@ def run_program(
         ) from None
     log.info("done: %s after %d updates, in %s", result["status"], result["steps"], folder)
     return result
+
+
+def time_program(cfg: DictConfig, hydra: DictConfig, seconds: float) -> tuple[float, float]:
+    """Seconds of an update, and of all around training, of the user's loop that `cfg` describes.
+
+    It trains for about as many `seconds`, in a folder that is removed again.
+
+    Raises:
+        ValueError: the run cannot be made.
+        Failure: the loop failed, or recorded too little to be timed.
+    """
+    config = run_folder.plain_config(cfg)
+    loop = build(config["loop"], "loop", (FunctionLoop, CommandLoop))
+    _check(config, loop, hydra.overrides.task)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run_folder.write_config(folder, cfg, hydra)
+        os.environ[PROBE] = str(seconds)
+        try:
+            loop.train(folder, in_sweep=True)
+            update = float((folder / PACE).read_text())
+        except FileNotFoundError:
+            raise Failure(
+                "the loop cannot be timed: it must call run.log or run.evaluate twice or more"
+            ) from None
+        finally:
+            del os.environ[PROBE]
+    around = time.perf_counter() - began - seconds
+    return update, around if around > 0 else 0.0
 
 
 def assignment(folder: Path) -> dict[str, Any]:

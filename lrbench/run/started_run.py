@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from lrbench.scheduler import Plan, Scheduler, TorchScheduler
 
 VARIABLE = "LRBENCH_RUN"  # the folder of the run for which lrbench started this program
+PROBE = "LRBENCH_PROBE"  # seconds of training after which a program that is only timed ends
+PACE = "pace.txt"  # of such a program, in the run's folder: seconds an update
 
 
 def rank() -> int:
@@ -38,6 +41,10 @@ def rank() -> int:
 
 class Diverged(ArithmeticError):
     """A loss is no longer finite; the run's result says so."""
+
+
+class Probed(SystemExit):
+    """The program was started to be timed, and has been."""
 
 
 class StartedRun:
@@ -75,6 +82,7 @@ class StartedRun:
         self._plan: Plan | None = None
         self._torch: TorchScheduler | None = None
         self._lock = threading.RLock()
+        self._first: tuple[int, float] | None = None  # step and time of the first record
         self._writes = rank() == 0
         self._handle = _claim(folder, overwrite) if self._writes else None
         self._records = Records(folder if self._writes else None, measures)
@@ -319,6 +327,18 @@ class StartedRun:
             raise Diverged(
                 f"{name} is {values[name]} at update {step}{at}; recorded in {self.folder}"
             )
+
+        if PROBE in os.environ:
+            self._time(step, float(os.environ[PROBE]))
+
+    def _time(self, step: int, seconds: float) -> None:
+        """End the program once it has trained for `seconds`, or to its end."""
+        now = time.perf_counter()
+        first, began = self._first or (step, now)
+        self._first = first, began
+        if step > first and (now - began > seconds or step == self._total_steps):
+            (self.folder / PACE).write_text(str((now - began) / (step - first)))
+            raise Probed(0)
 
     def _used_lr(self, step: int) -> float | None:
         """The lr that update number `step` used, as far as known."""

@@ -141,7 +141,8 @@ def measure(config: StudyConfig, launcher: Launcher) -> tuple[Pace, int]:
         threads = max(1, num_cores // workers)  # what joblib gives each
     began = time.perf_counter()
     cfg = config.compose([*config.overrides, f"scheduler={config.study.strategies[0]}"])
-    return probe(cfg, time.perf_counter() - began, threads), workers or 1
+    seconds = time.perf_counter() - began
+    return probe(cfg, launcher.cfg.hydra, seconds, threads), workers or 1
 
 
 def describe(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from lrbench.record.display import Display
-from lrbench.run.parts import build_parts
+from lrbench.run.parts import build_part, build_parts
+from lrbench.run.programs import time_program
 from lrbench.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -57,15 +58,28 @@ class Pace:
         return training + self.evaluations(length) * self.evaluation + self.around
 
 
-def probe(cfg: DictConfig, compose_seconds: float, num_threads: int | None) -> Pace:
+def probe(
+    cfg: DictConfig, hydra: DictConfig, compose_seconds: float, num_threads: int | None
+) -> Pace:
     """Train what `cfg` describes for `SECONDS`, in a folder that is removed again.
 
     Args:
+        hydra: Hydra's own config, for the names of the choices.
         num_threads: torch's, where the launcher gives each of its workers so many.
 
     Raises:
         ValueError, OSError: the run cannot be made.
     """
+    if cfg.get("loop") is not None:
+        update, around = time_program(cfg, hydra, SECONDS)
+        settings = build_part(cfg, "trainer")
+        return Pace(
+            settings=replace(settings, eval_interval="100%"),
+            steps_per_epoch=1,  # that of a user's loop is unknown: the length is in updates
+            update=update,
+            evaluation=0.0,  # timed with the updates
+            around=compose_seconds + around,
+        )
     _, settings, scheduler, dataset, optimizer_spec, model_spec, task = build_parts(cfg)
 
     from lrbench.record.recorder import Recorder
