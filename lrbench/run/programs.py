@@ -193,9 +193,11 @@ def _check(config: Mapping[str, Any], loop: Any, words: Sequence[str]) -> None:
     if length is None:
         raise ConfigError("trainer.length has no value: write trainer.length='2000 steps'")
     try:
-        duration.parse(length, percent=False)
+        _, unit = duration.parse(length)
     except ValueError as error:
         raise ConfigError(f"trainer.length={length}: {error}") from None
+    if unit == "%":
+        raise ConfigError(f"trainer.length={length} must be in steps or epochs: 2000 steps")
     given = any(word.lstrip("+").startswith("loop.line=") for word in words)
     if isinstance(loop, CommandLoop) and not given:
         raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,8 @@ def compose_study(arguments: Arguments) -> Iterator[StudyConfig]:
                 "itself, and a study chooses what it compares: study=..."
             )
         study = build(cfg.study, "study")
+        if cfg.get("loop") is not None:  # the guide changes models and reads lrbench's own records
+            study = replace(study, guide=None)
         choices = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items()}
         found = StudyConfig(
             study=study,
@@ -152,7 +154,8 @@ def _search_path(for_hydra: Sequence[str]) -> list[str]:
 def _folder(arguments: Arguments, overrides: Sequence[str], choices: Mapping[str, str]) -> str:
     """Named after the runs' config: a study with more seeds reuses what is there."""
     experiment = choices.get("experiment", "None")
-    named = [experiment] if experiment != "None" else [choices["dataset"], choices["model"]]
+    parts = ("dataset", "model") if choices["loop"] == "own" else ("loop",)
+    named = [experiment] if experiment != "None" else [choices[part] for part in parts]
     shaping = [*overrides, f"study={arguments.study}", f"tuner={arguments.tuner}"]
     return sweep_folders.folder_name(["study", *named], shaping)
 

@@ -182,6 +182,8 @@ def describe(
     launcher = config.choices.get("hydra/launcher", "basic")
     if launcher not in ("basic", "joblib"):
         yield f"hydra/launcher={launcher} makes several at once, which is not counted"
+    if config.choices["loop"] != "own":
+        yield "the guide's claims need lrbench's own training loop: they are left out"
     if study.guide is not None and len(warmup.models(study.guide, config.choices, ())) > 1:
         yield "the guide also trains a larger network, whose runs are counted as if they were not"
 

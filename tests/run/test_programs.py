@@ -122,3 +122,22 @@ def test_a_command_in_a_file_is_refused(program: Path) -> None:
     with pytest.raises(SystemExit, match="stands in a file, and a command counts on the command"):
         main(["--config-dir", "conf", "experiment=evil"])
     assert not (program / "ran").exists()
+
+
+def test_a_study_times_tunes_and_judges_a_function(
+    program: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lrbench.study.__main__ import main as study
+
+    words = [*COMMON, *_function(), "study.strategies=[cosine,linear]", "study.lrs=[0.1]"]
+    words += ["study.tuning_seeds=[1000]", "study.final_seeds=[0,1]", "study.noise_seeds=[]"]
+    words += ["study.max_extensions=0", "study.untuned=false", "hydra.sweep.dir=study"]
+    study([*words, "dry_run=true"])
+    plan = capsys.readouterr().out
+    assert "a run of 8 steps:" in plan
+    assert "need lrbench's own training loop: they are left out" in plan
+    study(words)
+    told = capsys.readouterr().out
+    assert "test loss" in told
+    assert "loop.target=my_program.train" in told  # the command that it recommends
+    assert len(list(program.glob("study/**/result.json"))) == 6
