@@ -223,12 +223,12 @@ def test_a_plan_counts_every_phase_and_leaves_nothing(
     monkeypatch.setattr(probe, "SECONDS", 0.05)
     said = lrbench("model=mlp", "study.budgets=[50%,100%]", "dry_run=true")
     rows = plan(said)
-    # 7 schedulers × 5 lrs × 2 seeds; 7 × 16 seeds and 4 × 16 untuned; 20 updates an epoch
+    # 7 schedulers × 5 lrs × 2 seeds; 7 × 20 seeds and 4 × 20 untuned; 20 updates an epoch
     assert rows["15 epochs, noise floor"] == ["5", "0", "1,500"]
     assert rows["7.5 epochs, tuning"] == ["70", "0", "10,500"]
     assert rows["15 epochs, tuning"] == ["70", "0", "21,000"]
-    assert rows["15 epochs, fresh seeds"] == ["176", "0", "52,800"]
-    assert re.search(r"at most 4 × 16 runs at tuned lrs: on average \d\d if all strategies", said)
+    assert rows["15 epochs, fresh seeds"] == ["220", "0", "66,000"]
+    assert re.search(r"at most 4 × 20 runs at tuned lrs: on average \d\d if all strategies", said)
     assert "the grid may grow by up to 3 lrs for each budget, by 14 runs each time" in said
     assert "for 300 updates of " in said
     assert "15 evaluations of " in said
