@@ -75,10 +75,28 @@ def test_a_run_that_ended_early_has_only_the_phases_it_saw() -> None:
 
 def test_steps_to_a_target() -> None:
     found = curve([10, 20, 30], [1, 1, 1], [0.5, 0.8, 0.7])
-    assert found.first_reaching(0.8) == 20
     assert found.first_reaching(0.5) == 10
-    assert found.first_reaching(0.81) == math.inf
+    assert found.first_reaching(0.75) == 20  # the closest monotone curve: 0.5, 0.75, 0.75
+    assert found.first_reaching(0.8) == math.inf
     assert curve([], []).first_reaching(0.1) == math.inf
-    falling = Evaluations(found.at, found.values, found.values, WELL_KNOWN["loss"])
-    assert falling.first_reaching(0.5) == 10
+    losses = np.array([0.7, 0.8, 0.5])  # 0.75, 0.75, 0.5
+    falling = Evaluations(found.at, losses, losses, WELL_KNOWN["loss"])
+    assert falling.first_reaching(0.75) == 10
+    assert falling.first_reaching(0.5) == 30
     assert falling.first_reaching(0.4) == math.inf
+
+
+def test_noise_is_not_faster() -> None:
+    generator, steps = np.random.default_rng(0), np.arange(1, 41)
+    mean = 0.9 - 0.8 * np.exp(-steps / 8)
+    medians = [
+        [
+            np.median(
+                [curve(steps, steps, mean + sd * noise).first_reaching(0.89) for noise in own]
+            )
+            for own in generator.normal(size=(60, 8, 40))
+        ]
+        for sd in (0.01, 0.03)
+    ]
+    wins = np.mean([(b < a) + 0.5 * (b == a) for a, b in zip(*medians, strict=True)])
+    assert 0.3 < wins < 0.7  # of the first values that reach it, 1.0
