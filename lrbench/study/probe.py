@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from lrbench.config.checks import require
 from lrbench.record.display import Display
 from lrbench.run.parts import build_part, build_parts
 from lrbench.run.programs import time_program
@@ -81,6 +82,9 @@ def probe(
             around=compose_seconds + around,
         )
     _, settings, scheduler, dataset, optimizer_spec, model_spec, task = build_parts(cfg)
+
+    rule = "is a time: a study needs runs whose updates are known, write epochs or steps"
+    require(settings.seconds is None, "trainer.length", settings.length, rule)
 
     from lrbench.record.recorder import Recorder
     from lrbench.run.run import assemble

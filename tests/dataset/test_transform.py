@@ -86,8 +86,8 @@ def test_hand_worked_crop_and_flip(channels_last: bool) -> None:
     image = torch.tensor([[[[1, 2, 3], [4, 5, 6], [7, 8, 9]]]], dtype=torch.uint8)
     draws = Draws(
         *(
-            np.array(values)
-            for values in ([0, 2, 1], [0, 1, 2], [0, 0, 1], [0] * 3, [0] * 3, [[]] * 3)
+            np.array(values, dtype=np.int64)
+            for values in ([0, 2, 1], [0, 1, 2], [0, 0, 1], *3 * ([0] * 3,))
         )
     )
     augment = replace(OFF, crop_padding=1, flip=True, cutout=0)

@@ -138,7 +138,7 @@ def test_a_run_by_the_clock_is_as_far_as_its_time(
 
         loop = new_loop(*words)
         scores = loop._scores
-        loop._scores = slow_scores  # type: ignore[method-assign]
+        loop._scores = slow_scores  # type: ignore[method-assign, assignment]
         each_update(loop, tick)
         return loop
 

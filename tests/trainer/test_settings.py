@@ -37,7 +37,7 @@ def test_lengths_and_intervals_in_updates() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("length=10%", "trainer.length=10%: '10%' is not a duration here: write '5 epochs' or"),
+        ("length=10%", "trainer.length=10%: '10%' is not a duration here: write '5 epochs', "),
         ("length=0 epochs", "trainer.length=0 epochs must be above 0"),
         ("batch_size=0", "trainer.batch_size=0 must be from 1 to 2147483647"),
         ("gradient_accumulation_steps=5", "must divide batch_size=64"),
