@@ -6,7 +6,8 @@ torch or the training code; pandas, scipy and matplotlib are imported when a com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,7 @@ def compare(
         sections.append(Section(analysis=analysis, verdict=words, pictures=tuple(pictures)))
     report = Report(
         sections=tuple(sections),
+        command=_command(folders, settings),
         notes=(*notes, *(note for analysis in analyses for note in analysis.group.notes)),
         unfinished=tuple(found.unfinished),
         problems=tuple(found.problems),
@@ -110,3 +112,12 @@ def compare(
     drawn += [report.overview] if report.overview else []
     own = rf"(group\d+-)?({'|'.join(PICTURES)}|heat_map)"
     return Comparison(target, report, (*files, *keep(drawn, plots, own)))
+
+
+def _command(folders: Sequence[Path], settings: Mapping[str, Any]) -> str:
+    """The command line that compares `folders` again."""
+    given = [(k, v) for k, v in settings.items() if v not in (None, ())]
+    words = [f"{k}={','.join(v) if k == 'targets' else v}" for k, v in given
+             if k not in ("vary", "ignore")]  # fmt: skip
+    words += [f"{k}={key}" for k, keys in given if k in ("vary", "ignore") for key in keys]
+    return shlex.join(["python", "-m", "lrbench.compare", *map(str, folders), *words])

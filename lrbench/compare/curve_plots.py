@@ -14,8 +14,9 @@ from lrbench.draw.figure import WIDTH, Drawing, Look, new_figure
 from lrbench.task.measure import POINTS
 
 MAX_SINGLE_RUNS = 20  # faint curves per strategy; more would be a blot
-MAX_BANDS = 6  # strategies in one picture; with more, only their medians can be told apart
+MAX_BARRED = 6  # strategies in one picture; with more, only their medians can be told apart
 MAX_POINTS = 300  # of a drawn curve
+BARS = 12  # over the run, of each strategy
 SMOOTHING = 0.02  # of the run, for the training loss
 ENDLESS = 1e30  # stands for an infinite value where quantiles are interpolated
 
@@ -78,23 +79,27 @@ def _draw_curves(
     top: float = math.inf,
     left: float = 0.0,
 ) -> None:
-    """Median, band over the middle half of the seeds, faint single runs, names at the right."""
+    """Median, bars over the middle half of the seeds, faint single runs, names at the right."""
     ends = []
     lowest = highest = math.nan
     last = _last_step(curves)
-    crowded = len(curves) > MAX_BANDS
+    crowded = len(curves) > MAX_BARRED
     for name, runs in curves.items():
         look = styles[name]
         for steps, values, diverged in (
             runs[:MAX_SINGLE_RUNS] if len(runs) > 1 and not crowded else []
         ):
             thin = np.linspace(0, len(steps) - 1, min(len(steps), MAX_POINTS)).round().astype(int)
-            axes.plot(steps[thin], values[thin], color=look.colour, lw=0.6, alpha=0.3)
+            axes.plot(steps[thin], values[thin], color=look.colour, lw=0.7, alpha=0.4)
             if diverged:
                 axes.plot(steps[-1], values[-1], "x", color=look.colour, ms=5)
         grid, (low, middle, high) = _quantiles(runs, after_divergence, last)
-        if len(runs) > 2 and not crowded:
-            axes.fill_between(grid, low, high, color=look.colour, alpha=0.15, lw=0)
+        if len(runs) > 2 and not crowded:  # bars, each strategy's at places of its own
+            at = max(left, grid[0]) + (last - max(left, grid[0])) * (
+                (np.arange(BARS) + (list(curves).index(name) + 1) / (len(curves) + 1)) / BARS
+            )
+            spans = [np.interp(at, grid, end, right=math.nan) for end in (low, high)]
+            axes.vlines(at, *spans, color=look.colour, lw=3, alpha=0.35)
         drawn = np.isfinite(middle)
         axes.plot(grid[drawn], middle[drawn], color=look.colour, ls=look.line_style)
         if drawn.any() and grid[drawn][-1] > left:
@@ -125,13 +130,13 @@ def _singles(analysis: Analysis, diverged: str = "") -> str:
     counted = f"; from there the run counts as {diverged}" if diverged else ""
     if counts.max() == 1:
         return "One run per strategy."
-    if len(analysis.standings) > MAX_BANDS:
+    if len(analysis.standings) > MAX_BARRED:
         return (
-            f"Line: median over seeds. Single runs and bands are left out: more than {MAX_BANDS} "
+            f"Line: median over seeds. Single runs and bars are left out: more than {MAX_BARRED} "
             f"strategies{counted.replace('; from there the', '. A diverged')}."
         )
     limit = f" (the first {MAX_SINGLE_RUNS} of each)" if counts.max() > MAX_SINGLE_RUNS else ""
-    band = " Band: the middle half of the seeds." if counts.max() > 2 else ""
+    band = " Bars: the middle half of the seeds." if counts.max() > 2 else ""
     crosses = (
         f" ×: diverged{counted}."
         if any(standing.num_diverged for standing in analysis.standings)

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Rectangle
 
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.groups import LR, number
@@ -60,7 +61,7 @@ def heat_map(analyses: Sequence[Analysis], folder: Path) -> Picture | None:
     title = f"Mean {metric} by {rows} and {columns}"
     unit = " in per cent" if measure.unit == POINTS else ""
     diverged = "left out" if measure.guess is None else "as guessing"
-    caption = f"Mean {metric}{unit}, a diverged run {diverged}; darker is better."
+    caption = f"Mean {metric}{unit}, a diverged run {diverged}; stronger is better."
     return figure.save(drawing, folder, "heat_map", title, caption)
 
 
@@ -100,12 +101,17 @@ def shades(scores: pd.Series, measure: Measure) -> tuple[float, float]:
 
 
 def draw_grid(ax: Any, grid: pd.DataFrame, limits: tuple[float, float], measure: Measure) -> None:
-    """Values of `grid` as cells from light (`limits[0]`) to dark, each with its number."""
+    """Values of `grid` as cells from faint (`limits[0]`) to strong, each with its number."""
     light, dark = (measure.sign * limit for limit in limits)
     worth = measure.sign * grid.to_numpy(dtype=float)
-    ax.imshow(
-        worth, cmap="Greys", vmin=light, vmax=dark + 1.5 * (dark - light or 1.0), aspect="auto"
-    )
+    shades = np.clip((worth - light) / (dark - light or 1.0), 0, 1)
+    for (row, column), shade in np.ndenumerate(shades):
+        if math.isfinite(shade):  # ink that lets the page through: it suits a light and a dark one
+            cell = Rectangle((column - 0.5, row - 0.5), 1, 1, color=palette.INK, lw=0)
+            cell.set_alpha(0.04 + 0.36 * float(shade))
+            ax.add_patch(cell)
+    ax.set_xlim(-0.5, grid.shape[1] - 0.5)
+    ax.set_ylim(grid.shape[0] - 0.5, -0.5)
     ax.grid(False)
     ax.set_xticks(range(grid.shape[1]), grid.columns)
     ax.set_yticks(range(grid.shape[0]), grid.index)

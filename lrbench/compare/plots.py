@@ -13,15 +13,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lrbench.compare.analysis import Analysis
+from lrbench.compare.answer import answer
 from lrbench.compare.curve_plots import loss, lr, validation
 from lrbench.compare.groups import number
 from lrbench.compare.rows import AtLr
-from lrbench.compare.verdict import minus
 from lrbench.draw import figure, palette
 from lrbench.draw.figure import WIDTH, Drawing, Look, Picture, new_figure
 from lrbench.task.measure import Measure
-
-MAX_PAIRS = 15  # rows of the picture of differences
 
 
 def draw(
@@ -80,46 +78,6 @@ def _strategy_rows(axes: Any, names: list[str], styles: dict[str, Look]) -> None
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
-
-
-def differences(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:  # noqa: ARG001
-    """Mean difference of each pair with its interval, and the margin of equivalence."""
-    measure, every = analysis.measure, [pair for pair in analysis.pairs if pair.test.num > 1]
-    if not every:
-        return None
-    best = analysis.standings[0].strategy
-    pairs = every
-    if len(every) > MAX_PAIRS:
-        pairs = [pair for pair in every if best in (pair.a, pair.b)][:MAX_PAIRS]
-    drawing, (axes,) = new_figure(WIDTH + 1.2, 1.0 + 0.32 * len(pairs))
-    paired = analysis.group.paired
-    axes.set_title(f"Differences, {'paired by seed' if paired else 'not paired'}")
-    margin = measure.scale * analysis.margin.size
-    axes.axvspan(-margin, margin, color=palette.GRID, lw=0, zorder=0)
-    axes.axvline(0, color=palette.FAINT, lw=1)
-    for place, pair in enumerate(pairs):
-        sure = pair.finding.startswith("beats")
-        test = pair.test
-        ends = [measure.scale * test.low, measure.scale * test.high]
-        axes.plot(ends, [place] * 2, color=palette.INK, lw=2 if sure else 1)
-        face = palette.INK if sure else palette.BACKGROUND
-        axes.plot(measure.scale * test.mean, place, "o", color=palette.INK, mfc=face, ms=6)
-        axes.annotate(
-            f"{measure.difference(test.mean)} · P {pair.probability:.2f} · n {test.num}",
-            (1.02, place), xycoords=("axes fraction", "data"), va="center",
-        )  # fmt: skip
-    axes.set_yticks(range(len(pairs)), [minus(pair, measure) for pair in pairs])
-    axes.set_ylim(len(pairs) - 0.5, -0.5)
-    axes.grid(False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(measure.unit or f"difference of {analysis.name}")
-    caption = (
-        "Mean difference and its interval; all of them hold together. Filled: sure. Shaded: "
-        f"within ± {analysis.margin.text}, where strategies count as equivalent. P: probability "
-        "that a run of the better strategy is the better one."
-    ) + (f" Only pairs with {best}, of {len(analysis.pairs)}." if len(pairs) < len(every) else "")
-    how = ", paired by seed" if paired else ""
-    return drawing, f"Differences between strategies{how}", caption
 
 
 def speed(analysis: Analysis, styles: dict[str, Look]) -> Drawing | None:
@@ -257,8 +215,8 @@ def draw_sensitivity(
 
 
 PICTURES: dict[str, Callable[[Analysis, dict[str, Look]], Drawing | None]] = {
+    "answer": answer,
     "final": final,
-    "differences": differences,
     "lr": lr,
     "loss": loss,
     "validation": validation,

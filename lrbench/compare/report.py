@@ -1,12 +1,14 @@
-"""The comparison on paper: report.html, report.md, runs.csv, summary.csv, summary.tex."""
+"""The comparison on paper: report.html, report.md, report.json, CSVs and summary.tex."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -15,6 +17,7 @@ from markupsafe import Markup
 from lrbench.cli.wording import counted
 from lrbench.compare import tables
 from lrbench.compare.analysis import Analysis, evaluated_on
+from lrbench.compare.as_json import content
 from lrbench.compare.groups import number
 from lrbench.compare.pooled import Pooled, sentence, table
 from lrbench.compare.read import Problem
@@ -24,13 +27,19 @@ from lrbench.draw.figure import Picture
 from lrbench.files.atomic import atomic_write
 from lrbench.files.reading import plain_text
 
-HTML, MARKDOWN = "report.html", "report.md"
+HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
+LONG = 6  # headings from which on a page has a list of them
+CONTENTS = "<!-- contents -->"  # where a page has it
 FORMULA = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One group in the report: its numbers, its words, its pictures (none if it was too many)."""
+    """One group in the report: its numbers, its words, its pictures (none if it was too many).
+
+    Attributes:
+        pictures: the answer first, where there is anything to compare.
+    """
 
     analysis: Analysis
     verdict: Verdict
@@ -40,6 +49,16 @@ class Section:
     def label(self) -> str:
         """What sets the group apart; empty where there is one."""
         return self.analysis.group.label
+
+    @property
+    def answer(self) -> Picture | None:
+        """The picture that stands at the top."""
+        return next((p for p in self.pictures if p.name.endswith("answer")), None)
+
+    @property
+    def rest(self) -> Sequence[Picture]:
+        """The other pictures."""
+        return [picture for picture in self.pictures if picture is not self.answer]
 
     @property
     def tables(self) -> Sequence[tables.Table]:
@@ -88,6 +107,7 @@ class Report:
     """Everything that the report tells.
 
     Attributes:
+        command: what makes it again.
         notes: how the runs were sorted into groups, and what is uneven.
         unfinished: begun runs without a result, with the reason where one is known.
         problems: folders and files that could not be used.
@@ -95,6 +115,7 @@ class Report:
     """
 
     sections: tuple[Section, ...]
+    command: str
     notes: tuple[Problem, ...]
     unfinished: tuple[Problem, ...]
     problems: tuple[Problem, ...]
@@ -111,6 +132,12 @@ class Report:
         """Whether all strategies are compared seed by seed."""
         return all(section.paired for section in self.sections)
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """What report.json holds."""
+        problems = (*self.notes, *self.unfinished, *self.problems)
+        return content(self.sections, self.command, problems)
+
 
 def write(report: Report, folder: Path) -> list[Path]:
     """Write all files but the pictures into `folder`; returns their paths."""
@@ -118,9 +145,15 @@ def write(report: Report, folder: Path) -> list[Path]:
     contents = {
         HTML: page("report.j2", report=report),
         MARKDOWN: text("report.j2", report=report),
+        JSON: dumped(report.content),
         **data_files(report.sections, report.unfinished, report.problems),
     }
     return write_files(contents, folder)
+
+
+def dumped(found: Mapping[str, Any]) -> str:
+    """`found` as the text of report.json."""
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
 Render = Callable[..., str]
@@ -143,17 +176,38 @@ def pages(*packages: str) -> tuple[Render, Render]:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        environment.filters["inline"] = inline
+        environment.filters |= {"inline": inline, "slug": slug}
+        environment.globals["contents"] = Markup(CONTENTS)
         environment.globals["part"] = environment.get_template(f"parts.{form}.j2").module
         return environment.get_template(template).render(contents)
 
     def page(template: str, **contents: object) -> str:
-        return render("html", template, contents)
+        return with_contents(render("html", template, contents))
 
     def text(template: str, **contents: object) -> str:
-        return re.sub(r"\n{3,}", "\n\n", render("md", template, contents)).strip() + "\n"
+        found = with_contents(render("md", template, contents))
+        return re.sub(r"\n{3,}", "\n\n", found).strip() + "\n"
 
     return page, text
+
+
+def with_contents(page: str) -> str:
+    """`page`, HTML or Markdown, with a list of its headings at `CONTENTS` if it is long."""
+    html = page.startswith("<!DOCTYPE")
+    found = re.findall(
+        r'<h2 id="([^"]*)">(.*?)</h2>' if html else r"^##( )(.*)$", page, flags=re.MULTILINE
+    )
+    if html:
+        items = "".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title in found)
+        listed = f'<nav><ul class="contents">{items}</ul></nav>'
+    else:
+        listed = "\n".join(f"- [{title}](#{slug(title)})" for _, title in found)
+    return page.replace(CONTENTS, listed if len(found) >= LONG else "", 1)
+
+
+def slug(title: str) -> str:
+    """The anchor that GitHub and others give a heading, which is HTML's here too."""
+    return re.sub(r"[^\w\- ]", "", str(title).replace("\\", "").lower()).strip().replace(" ", "-")
 
 
 def _for_markdown(value: object) -> object:
@@ -185,9 +239,9 @@ def csv(table: pd.DataFrame) -> str:
 
 def write_files(contents: Mapping[str, str], folder: Path) -> list[Path]:
     """Write each of `contents` (name to text) into `folder`; returns their paths."""
-    for name, content in contents.items():
+    for name, text in contents.items():
         with atomic_write(folder / name) as file:
-            file.write(content.encode())
+            file.write(text.encode())
     return [folder / name for name in contents]
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from lrbench.compare.analysis import REFERENCE, Analysis
 from lrbench.compare.groups import number
 from lrbench.compare.inference import ALPHA
-from lrbench.compare.rows import AtLr, Mean, Reached, Standing
+from lrbench.compare.rows import AtLr, Mean, Pair, Reached, Standing
 from lrbench.compare.settings import metric_name
-from lrbench.compare.verdict import interval, minus
+from lrbench.compare.verdict import interval, losses
 from lrbench.task.measure import POINTS, Measure
 
 NOTHING = "–"
@@ -42,6 +42,8 @@ def results(analysis: Analysis, *, brief: bool = False) -> Table:
     percent = measure.unit == POINTS
     short = name.replace("accuracy", "acc.").replace("validation", "val.") + ", %" * percent
 
+    may_lose = {loss.strategy: loss.may_lose for loss in losses(analysis)}
+
     def told(value: float) -> str:
         return measure.number(value) if brief else measure.value(value)
 
@@ -55,6 +57,7 @@ def results(analysis: Analysis, *, brief: bool = False) -> Table:
         ("strategy", True, lambda s: s.strategy),
         ("runs", True, _brief_runs if brief else _runs),
         (short if brief else name, True, score),
+        ("may lose at most", False, lambda s: measure.number(may_lose[s.strategy])),
         ("median", True, lambda s: told(s.median_score)),
         ("sd" if brief else "sd over seeds", True, lambda s: measure.number(s.sd_score)),
         ("worst seed", False, lambda s: told(s.worst_score)),
@@ -174,42 +177,51 @@ def phases(analysis: Analysis) -> Table | None:
 
 
 def pairs(analysis: Analysis) -> Table:
-    """One row per pair of strategies."""
-    measure, margin, paired = analysis.measure, analysis.margin.text, analysis.group.paired
-    headers = (
-        "pair", "seeds" if paired else "runs each", "difference", "interval", "finding",
-        "P(A better)", "correlation",
-    )  # fmt: skip
+    """Every strategy, a row, against every other, a column."""
+    names = [standing.strategy for standing in analysis.standings]
+    found = {(pair.a, pair.b): pair for pair in analysis.pairs}
     rows = tuple(
-        (
-            minus(pair, measure),
-            str(test.num) + (f" of {pair.num_common}" if test.num < pair.num_common else ""),
-            measure.number(test.mean),
-            NOTHING if math.isnan(test.low) else interval(measure, test.low, test.high),
-            pair.finding,
-            _decimals(pair.probability),
-            _decimals(pair.correlation),
-        )
-        for pair in analysis.pairs
-        for test in [pair.test]
+        (a, *(_against(found.get((a, b)), found.get((b, a)), analysis) for b in names))
+        for a in names
     )
     alpha = 100 * (1 - (analysis.family.alpha or ALPHA))
     how = (
-        "Paired by seed{}. P(A better): share of seeds on which the first of the two is better, a "
-        "tie counting half. Correlation of the two over seeds: what pairing gains."
-        if paired
-        else "Not paired{}: equal seeds are not known to mean equal weights and batches. P(A "
-        "better): that a run of the better strategy is better than one of the other, a tie "
-        "counting half."
-    ).format(measure.in_unit)
-    caption = (
-        f"{how} Intervals: all of them hold together with {alpha:.3g} % certainty (Tukey's, with "
-        "variances of their own where strategies vary unequally). Beats: the interval leaves out "
-        f"0. Equivalent: it lies within ± {margin}, and neither diverged. Runs that diverged are "
-        "in no difference."
+        "Differences are taken seed by seed"
+        if analysis.group.paired
+        else "Not paired: equal seeds are not known to mean equal weights and batches"
     )
-    strong = frozenset(i for i, p in enumerate(analysis.pairs) if p.finding.startswith("beats"))
-    return Table("Pairs of strategies", headers, rows, strong, caption)
+    caption = (
+        f"The row's strategy against the column's{analysis.measure.in_unit}. {how}; all intervals "
+        f"hold together with {alpha:.3g} % certainty (Tukey's, with variances of their own where "
+        "strategies vary unequally). Better, worse: the interval leaves out 0. Same: it lies "
+        f"within ± {analysis.margin.text}, and neither diverged. Can't tell: neither. Runs that "
+        "diverged are in no difference. More of each pair: pairs.csv."
+    )
+    return Table("Each against each", ("", *(f"vs {name}" for name in names)), rows, frozenset(),
+                 caption)  # fmt: skip
+
+
+def _against(ahead: Pair | None, behind: Pair | None, analysis: Analysis) -> str:
+    """A cell: what is known of a strategy against another, one of the two pairs being theirs."""
+    pair, sign = (ahead, 1) if ahead else (behind, -1)
+    if pair is None:
+        return ""
+    test, measure = pair.test, analysis.measure
+    if math.isnan(test.low):
+        return NOTHING if test.num == 0 else f"can't tell ({measure.number(sign * test.mean)})"
+    low, high = sorted((sign * test.low, sign * test.high))
+    if pair.finding.startswith("beats"):
+        span = interval(measure, test.low, test.high)
+        same = ", yet same" * ("equivalent" in pair.finding)
+        return f"{'better' if ahead else 'worse'} by {span}{same}"
+    word = "can't tell"
+    if pair.finding.startswith("diverges"):
+        word = "diverges less" if (pair.finding == "diverges less") == bool(ahead) else (
+            "diverges more"
+        )  # fmt: skip
+    elif pair.finding in ("equivalent", "identical"):
+        word = "same" if pair.finding == "equivalent" else "identical"
+    return f"{word} ({interval(measure, low, high)})"
 
 
 def sensitivity(analysis: Analysis) -> Table | None:
@@ -286,10 +298,6 @@ def _reached(reached: Reached, brief: bool) -> str:
         high = _count(reached.high) if math.isfinite(reached.high) else "never"
         span = f" [{_count(reached.low)} to {high}]"
     return f"{_count(reached.at) if math.isfinite(reached.at) else never}{span}{count}"
-
-
-def _decimals(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
 def _plain(value: float, digits: int) -> str:

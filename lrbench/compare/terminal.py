@@ -1,4 +1,4 @@
-"""The comparison in a terminal: the table, the verdict, and where the report is."""
+"""The comparison in a terminal: the verdict, its picture, the table, and where the report is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lrbench.compare import Comparison, tables
+from lrbench.compare.answer import lines
 from lrbench.compare.report import HTML, Section
 
 MAX_GROUPS = 6
-MAX_LINES = 12  # of sentences on pairs, and of notes
+MAX_LINES = 12  # of notes
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -32,20 +33,25 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def show_section(section: Section, console: Console) -> None:
-    """Print the results and the verdict of one group."""
+    """Print the verdict and the results of one group."""
     if section.label:
         line(console, section.label, "bold")
+    show_answer(section, section.verdict.headline, console)
     show_table(tables.results(section.analysis, brief=True), console)
     if any(standing.num_diverged for standing in section.analysis.standings):
         line(console, "×: diverged")
     console.print()
-    line(console, section.verdict.headline, "bold")
-    for sentence in section.verdict.pairs[:MAX_LINES]:
-        line(console, f"- {sentence}")
-    if len(section.verdict.pairs) > MAX_LINES:
-        line(console, f"- and {len(section.verdict.pairs) - MAX_LINES} more pairs, in the report")
     for remark in section.verdict.remarks:
-        line(console, remark)
+        line(console, f"- {remark}")
+    console.print()
+
+
+def show_answer(section: Section, sentence: str, console: Console) -> None:
+    """Print `sentence`, and what each schedule may lose as a picture of characters."""
+    line(console, sentence, "bold")
+    console.print()
+    for text in lines(section.analysis, console.width if console.is_terminal else 80):
+        line(console, text)
     console.print()
 
 

@@ -1,7 +1,7 @@
 """How every picture looks: paper, type, direct labels, and saving as SVG and PNG.
 
-Pictures keep palette's white paper, so that they read the same on a light page, on a dark one and
-in print. Figures are built without pyplot: nothing is global, nothing needs a display.
+An SVG follows its page, light or dark; a PNG is on white paper. Figures are built without pyplot:
+nothing is global, nothing needs a display.
 """
 
 from __future__ import annotations
@@ -73,6 +73,16 @@ class Picture:
     caption: str
     svg: str
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether it holds more than one panel's width."""
+        found = re.search(r'width="([\d.]+)pt"', self.svg)
+        return found is not None and float(found[1]) > 72 * 1.2 * WIDTH
+
+    def _repr_html_(self) -> str:
+        """The picture in a notebook."""
+        return self.svg[self.svg.index("<svg") :]
+
 
 Drawing = tuple[Figure, str, str]
 """A figure, its title (also its text alternative), and its caption."""
@@ -115,10 +125,21 @@ def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> P
         figure.savefig(vector, format="svg", metadata={"Date": None, "Title": title})
         figure.set_layout_engine("none")  # the axes stay where that has put them
         figure.savefig(raster, format="png", dpi=150)
-    for ending, data in (("svg", vector), ("png", raster)):
+    svg = themed(vector.getvalue().decode())
+    for ending, data in (("svg", svg.encode()), ("png", raster.getvalue())):
         with atomic_write(folder / f"{name}.{ending}") as file:
-            file.write(data.getvalue())
-    return Picture(name, title, caption, vector.getvalue().decode())
+            file.write(data)
+    return Picture(name, title, caption, svg)
+
+
+def themed(svg: str) -> str:
+    """`svg` with rules that change its colours where the page is dark."""
+    rules = "".join(
+        f'[style*="{kind}: {colour}"]{{{kind}:{palette.on_dark(colour)}!important}}'
+        for kind, colour in sorted(set(re.findall(r"(fill|stroke): (#[0-9a-f]{6})", svg)))
+    )
+    dark = f"@media (prefers-color-scheme: dark){{{rules}}}"
+    return svg.replace("</style>", f"{dark}</style>", 1)
 
 
 def keep(pictures: Iterable[Picture], folder: Path, own: str) -> list[Path]:

@@ -4,15 +4,17 @@ Colours are Okabe and Ito's and Tol's, which people of any colour vision tell ap
 needed to at least 3:1 against white. Curves that share a colour differ in line style, and the
 four strategies at the heart differ in both, so that a black-and-white print can be read too.
 
-Pictures have an opaque white background: text and lines then read the same on a light page, on a
-dark one and on paper.
+Pictures are drawn on white. As SVG they follow the page: where that is dark, each colour becomes
+what `on_dark` says.
 """
 
 from __future__ import annotations
 
+import colorsys
 import zlib
 
 BACKGROUND = "#ffffff"
+DARK_BACKGROUND = "#16181b"
 INK = "#222222"  # text and axes
 FAINT = "#8a8a8a"  # lesser text, marks
 GRID = "#e4e4e4"
@@ -91,3 +93,14 @@ def tint(hex_colour: str, share: float) -> str:
     """`hex_colour` mixed with white: 0 is the colour itself, 1 is white."""
     parts = (int(hex_colour[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(p + (255 - p) * share):02x}" for p in parts)
+
+
+def on_dark(hex_colour: str) -> str:
+    """What `hex_colour` becomes on a dark page: of the same hue, light where it was dark."""
+    if hex_colour == BACKGROUND:
+        return DARK_BACKGROUND
+    hue, light, colourful = colorsys.rgb_to_hls(
+        *(int(hex_colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    )
+    parts = colorsys.hls_to_rgb(hue, 1 - 0.91 * light, 0.85 * colourful)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)

@@ -65,12 +65,12 @@ def test_the_least_that_a_run_folder_holds_is_compared(tmp_path: Path) -> None:
         "No data digest: whether all runs saw the same data cannot be known.",
         "Equal seeds are not known to mean equal initial weights and batches here (paired: "
         "unknown), so strategies are compared as independent samples",
-        "Not paired: equal seeds are not known to mean equal weights and batches.",
+        "Not paired: equal seeds are not known to mean equal weights and batches",
     ):
         assert sentence in text
     assert "paired by seed" not in text
     assert "equal seeds have equal" not in text.replace("that equal seeds have equal", "")
-    assert {"final", "differences", "validation", "speed"} == {
+    assert {"answer", "final", "validation", "speed"} == {
         path.stem for path in found.files if path.suffix == ".svg"
     }
 

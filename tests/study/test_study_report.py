@@ -334,13 +334,14 @@ def test_a_regression_is_told_in_its_own_measure(tmp_path: Path) -> None:
 def test_every_file_is_there(written: report.Report) -> None:
     names = {path.name for path in written.folder.iterdir() if path.is_file()}
     assert names == {
-        "report.html", "report.md", "runs.csv", "summary.csv", "pairs.csv", "summary.tex",
-        "trials.csv", "guide.csv", "guide_runs.csv", "study.json", "looks.json",
+        "report.html", "report.md", "report.json", "runs.csv", "summary.csv", "pairs.csv",
+        "summary.tex", "trials.csv", "guide.csv", "guide_runs.csv", "study.json",
+        "looks.json",
     }  # fmt: skip
     plots = {path.stem for path in (written.folder / "plots").glob("*.png")}
     assert plots == {
-        "final", "differences", "lr", "loss", "validation", "speed", "lr_sensitivity",
-        "expected_best", "budgets", "budget-30-final", "budget-30-differences",
+        "answer", "final", "lr", "loss", "validation", "speed", "lr_sensitivity",
+        "expected_best", "budgets", "budget-30-answer", "budget-30-final",
         "budget-30-validation",
     }  # fmt: skip
 

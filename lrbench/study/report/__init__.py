@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +16,19 @@ from lrbench.compare import plots as comparison_plots
 from lrbench.compare import pooled
 from lrbench.compare import tables as comparison_tables
 from lrbench.compare.analysis import Analysis
+from lrbench.compare.as_json import content
 from lrbench.compare.read import FinishedRun, Found, Problem
-from lrbench.compare.report import HTML, MARKDOWN, Section, csv, data_files, pages, write_files
+from lrbench.compare.report import (
+    HTML,
+    JSON,
+    MARKDOWN,
+    Section,
+    csv,
+    data_files,
+    dumped,
+    pages,
+    write_files,
+)
 from lrbench.compare.tables import Table
 from lrbench.compare.verdict import verdict
 from lrbench.draw.figure import Picture, keep
@@ -32,7 +44,7 @@ from lrbench.study.runs import Runs, fresh, read_points
 if TYPE_CHECKING:
     from rich.console import Console
 
-SMALLER = ("final", "differences", "validation")  # pictures of a budget that is not the largest
+SMALLER = ("answer", "final", "validation")  # pictures of a budget that is not the largest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +262,7 @@ def _write_files(
     contents = {
         HTML: page("study.j2", report=report),
         MARKDOWN: text("study.j2", report=report),
+        JSON: dumped(_content(report)),
         **data_files(sections, report.missing, report.notes),
         "trials.csv": csv(trials_table(outcome.stages)),
         STUDY: _marker(outcome),
@@ -258,6 +271,13 @@ def _write_files(
         contents["guide.csv"] = csv(_claims(report.guide))
         contents["guide_runs.csv"] = csv(_guide_runs(outcome, own, runs))
     return write_files(contents, report.folder)
+
+
+def _content(report: Report) -> dict[str, Any]:
+    """What report.json holds: the tuned comparisons, the largest budget's first."""
+    again = shlex.join(["python", "-m", "lrbench.compare", str(report.folder)])
+    found = content([report.tuned, *report.smaller], again, [*report.missing, *report.notes])
+    return {**found, "recommended": report.recommendation.command}
 
 
 def _marker(outcome: StudyOutcome) -> str:

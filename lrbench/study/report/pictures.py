@@ -105,7 +105,7 @@ def budgets(analyses: Mapping[float, Analysis], folder: Path) -> Picture | None:
         axes.set_xlabel("share of the full length")
     caption = (
         f"Mean test {measure.label} on the final seeds{measure.in_unit}, each schedule tuned at "
-        f"each budget, {measure.divergence}; darker is better, bold the best of all."
+        f"each budget, {measure.divergence}; stronger is better, bold the best of all."
     )
     title = f"Mean test {measure.label} by schedule and budget"
     return save(drawing, folder, "budgets", title, caption)

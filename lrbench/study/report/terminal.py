@@ -8,7 +8,7 @@ from rich.console import Console
 
 from lrbench.compare import tables
 from lrbench.compare.report import HTML
-from lrbench.compare.terminal import MAX_LINES, line, show_table
+from lrbench.compare.terminal import MAX_LINES, line, show_answer, show_table
 
 if TYPE_CHECKING:
     from lrbench.study.report import Report
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def show(report: Report, console: Console) -> None:
     """Print `report`; in a pipe plainly, a line for a line however long."""
+    show_answer(report.tuned, report.recommendation.paragraph, console)
     show_table(tables.results(report.tuned.analysis, brief=True), console)
     if any(standing.num_diverged for standing in report.tuned.analysis.standings):
         line(console, "×: diverged")
@@ -27,7 +28,6 @@ def show(report: Report, console: Console) -> None:
             if verdict.remedy:
                 line(console, f"to settle it: {verdict.remedy}")
         console.print()
-    line(console, report.recommendation.paragraph, "bold")
     if report.recommendation.next_steps:
         line(console, "To try next:")
     for step in report.recommendation.next_steps:
