@@ -143,7 +143,8 @@ def _finding(pair: Pair, num_pairs: float) -> str:
     beats = test.above and pair.diverged_a <= pair.diverged_b
     same = test.negligible and not pair.diverged_a + pair.diverged_b
     if beats or same:
-        return ", ".join(["beats"] * beats + ["equivalent"] * same)
+        holds = {"beats": beats, "equivalent": same}
+        return ", ".join(name for name in holds if holds[name])
     if pair.diverged_a != pair.diverged_b:
         return SOME_DIVERGED
     return "ahead" if test.low > 0 else "not distinguishable"
