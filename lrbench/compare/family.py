@@ -104,6 +104,9 @@ def reading(folder: Path, key: str, num: int, planned: int | None, alpha: float 
     Args:
         key: what is read: the metric, and the group where there are several.
         planned: how many seeds there will be; None: those that the first reading finds.
+
+    Raises:
+        ValueError: another number was planned at the first reading, or fewer than there are.
     """
     if num < ENOUGH:
         return Family(alpha=alpha)
@@ -112,7 +115,14 @@ def reading(folder: Path, key: str, num: int, planned: int | None, alpha: float 
         known = json.loads(read_bytes(path))
         plan, read = int(known[key]["planned"]), sorted({int(n) for n in known[key]["read"]})
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        known, plan, read = _others(path), max(num, planned or num), []
+        known, plan, read = _others(path), planned or num, []
+        if plan < num:
+            raise ValueError(f"planned_seeds={planned}: {num} are there already") from None
+    if planned not in (None, plan):
+        raise ValueError(
+            f"planned_seeds={planned}: {plan} were planned when these runs were first compared "
+            f"({path}), and a plan cannot follow the results; leave it out"
+        )
     if num > plan:
         return Family(
             alpha=0.0,

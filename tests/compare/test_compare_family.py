@@ -45,9 +45,13 @@ def test_a_sweep_that_is_read_once_loses_nothing_and_again_costs_nothing(tmp_pat
 def test_planned_readings_are_paid_for(tmp_path: Path) -> None:
     assert reading(tmp_path, "accuracy", 3, 20).alpha == 0.05  # too few to claim anything
     assert not (tmp_path / LOOKS).exists()
+    with pytest.raises(ValueError, match="planned_seeds=8: 10 are there already"):
+        reading(tmp_path, "accuracy", 10, 8)
     first = reading(tmp_path, "accuracy", 10, 20)
     assert first.alpha == pytest.approx(level([0.5]))
     assert "10 of 20 planned seeds are read." in first.covers
+    with pytest.raises(ValueError, match="planned_seeds=30: 20 were planned when these runs were"):
+        reading(tmp_path, "accuracy", 10, 30)
     last = reading(tmp_path, "accuracy", 20, None)
     assert last.alpha == pytest.approx(level([0.5, 1.0]))
     assert 0.048 < last.alpha < 0.05

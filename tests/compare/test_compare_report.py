@@ -314,7 +314,7 @@ def test_a_terminal_of_80_columns_is_not_overrun(comparison: Comparison) -> None
 
 
 def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(folder), "--output", str(tmp_path / "out"), "margin=1.5", "planned_seeds=9"])
+    main([str(folder), "--output", str(tmp_path / "out"), "margin=1.5", "planned_seeds=5"])
     printed, errors = capsys.readouterr()
     assert errors == ""
     assert "cosine" in printed
