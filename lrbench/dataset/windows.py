@@ -21,15 +21,16 @@ class Text:
     """A text's tokens, wherever they are placed, of which windows are given by their start.
 
     Args:
-        tokens: whole numbers (N,), a mapped file where `file` is one.
+        tokens: whole numbers (N,); as an array if in `file`, which is mapped.
         context: tokens of a window.
+        device: where batches are wanted.
         stop: the position after the last token that counts as a target; None: no window that is
             asked for has later ones.
     """
 
     def __init__(
         self,
-        tokens: np.ndarray,
+        tokens: Tensor | np.ndarray,
         file: mmap.mmap | None,
         context: int,
         *,
@@ -40,13 +41,8 @@ class Text:
         self.device = device
         self.placement = placement
         self.home = device if placement == "device" else torch.device("cpu")
-        self._stop = stop
+        self._tokens, self._file, self._stop = tokens, file, stop
         self._within = torch.arange(context + 1, device=self.home)
-        self._file = file if placement == "mmap" else None
-        self._mapped = tokens
-        self._tokens: Tensor | None = None
-        if placement != "mmap":
-            self._tokens = torch.from_numpy(np.array(tokens)).to(self.home)
 
     def gather(self, index: Tensor) -> Batch:
         """The windows that start at `index`, int64 (B,), and the tokens that follow each of theirs.
@@ -61,11 +57,10 @@ class Text:
         if self._stop is not None:
             late = places[:, 1:] >= self._stop
             places.clamp_(max=self._stop - 1)
-        if self._tokens is None:
-            windows = torch.from_numpy(self._mapped[places.numpy()].astype(np.int64))
+        if isinstance(self._tokens, Tensor):
+            windows = self._tokens.index_select(0, places.flatten()).view(places.shape).long()
         else:
-            flat = self._tokens.index_select(0, places.flatten())
-            windows = flat.view(places.shape).long()
+            windows = torch.from_numpy(self._tokens[places.numpy()].astype(np.int64))
         inputs, targets = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
         if late is not None:
             targets.masked_fill_(late, IGNORED)
@@ -74,7 +69,7 @@ class Text:
     def announce(self, index: Tensor) -> None:
         """Have the windows that start at `index` read in the background."""
         if self._file is not None:
-            size = self._mapped.itemsize
+            size = self._tokens.itemsize
             for start in index.tolist():
                 first = start * size // mmap.PAGESIZE * mmap.PAGESIZE
                 stop = (start + len(self._within)) * size
@@ -118,11 +113,16 @@ def assemble(tokens: Tokens, device: torch.device, *, context: int, order: str) 
         )
     array = tokens.array
     placement = place([array], device, mapped=tokens.map is not None)
-    if placement == "mmap" and tokens.map is not None:
-        tokens.map.madvise(mmap.MADV_RANDOM)  # reading on from a window would be in vain
+    file = tokens.map if placement == "mmap" else None
+    kept: Tensor | np.ndarray = array
+    if file is not None:
+        file.madvise(mmap.MADV_RANDOM)  # reading on from a window would be in vain
+    else:
+        home = device if placement == "device" else torch.device("cpu")
+        kept = torch.from_numpy(np.require(array, requirements="W")).to(home)
 
     def text(stop: int | None = None) -> Text:
-        return Text(array, tokens.map, context, device=device, placement=placement, stop=stop)
+        return Text(kept, file, context, device=device, placement=placement, stop=stop)
 
     def part(start: int, stop: int) -> EvalSplit:
         starts = np.arange(start - 1, stop - 1, context)

@@ -41,7 +41,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from lrbench.config import load
-from lrbench.dataset import Data, windows
+from lrbench.dataset import Data
 from lrbench.dataset.data import Store
 from lrbench.dataset.transform import Transform
 from lrbench.model import build_model
@@ -181,10 +181,7 @@ class NanoGPT:
     def __init__(self, job: Job, data: Data, folder: Path) -> None:
         self.job, self.data = job, data
         self.context = data.examples.inputs[0]
-        store = data.train._store
-        assert isinstance(store, windows.Text)
-        array = store._mapped[: len(data.train) * self.context].astype(np.uint16)
-        array.tofile(folder / "train.bin")
+        data.examples.targets.astype(np.uint16).tofile(folder / "train.bin")
         self.path = folder / "train.bin"
 
     def batch(self) -> tuple[Tensor, Tensor]:
@@ -259,7 +256,9 @@ def text_speeds(repeats: int, num_steps: int) -> None:
 def val_loss(job: Job, model: nn.Module, data: Data) -> float:
     """Nats per token of the validation part."""
     task = load("task", job.task).build(data.examples)
-    return evaluate(model, data.val.batches(128), task, autocast=contextlib.nullcontext)["loss"]
+    found = evaluate(model, data.val.batches(128), task, autocast=contextlib.nullcontext)
+    assert found is not None  # as nobody asks it to stop
+    return found["loss"]
 
 
 def speeds(models: Sequence[str], repeats: int) -> None:
