@@ -33,7 +33,7 @@ COMMANDS = list(  # each once, on however many pages it stands
 # Downloads, a GPU or files of the reader's own: these are composed, not run.
 NEEDS_DATA = (
     *("experiment=cifar10", "dataset=imagefolder", "dataset=fashion_mnist", "dataset=text"),
-    *("experiment=shakespeare", "experiment=python_docs"),  # or take minutes
+    *("experiment=shakespeare", "experiment=python_docs", "experiment=five_way"),  # or take minutes
 )
 
 

@@ -76,6 +76,9 @@ class Section:
         lrs = sorted({member.lr for member in members if not math.isnan(member.lr)})
         size, examples = evaluated_on(analysis.group, analysis.metric)
         batch = _each(run.config.get("trainer.batch_size") for run in runs)
+        unit, window = first.result.unit or "examples", first.result.data.get("window")
+        if isinstance(window, int):  # of text
+            unit = f"windows of {window} {unit}"
         environment = {
             key: plain_text(value, 80) for key, value in first.result.environment.items()
         }
@@ -87,7 +90,7 @@ class Section:
             _each(run.choices.get("optimizer") for run in runs),
             _each(run.config.get("trainer.length") for run in runs)
             or counted(max(run.result.steps for run in runs), "update"),
-            f"{batch} {first.result.unit or 'examples'} per update" if batch else "",
+            f"{batch} {unit} per update" if batch else "",
             f"peak lr {', '.join(number(lr) for lr in lrs)}" if lrs else "",
             f"{size:,} {examples}" if size else "",
             f"lrbench {environment.get('lrbench', 'unknown')}",

@@ -327,7 +327,7 @@ class Data:
             two they stream.
         class_names: where targets are classes that have names.
         mean, std: of images, per channel, as used for normalising.
-        notes: what else is recorded of them.
+        notes: what else is recorded of them, or what is recorded in place of numbers of examples.
     """
 
     train: TrainSplit

@@ -147,5 +147,10 @@ def assemble(tokens: Tokens, device: torch.device, *, context: int, order: str) 
         ),
         digest=tokens.digest,
         placement=placement,
-        notes={"vocabulary": tokens.vocabulary, "tokenizer": tokens.tokenizer},
+        notes={
+            **dict(zip(("train", "val", "test"), tokens.counts, strict=True)),  # in tokens
+            "window": context,
+            "vocabulary": tokens.vocabulary,
+            "tokenizer": tokens.tokenizer,
+        },
     )

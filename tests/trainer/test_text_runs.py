@@ -95,7 +95,9 @@ def test_the_command_counts_in_tokens_and_refuses_other_text(
     assert result["unit"] == "tokens"
     guess = math.log(result["data"]["vocabulary"])
     assert result["measures"]["loss"]["guess"] == pytest.approx(guess)
-    assert result["data"]["steps_per_epoch"] == (1700 - 1) // 8 // 4 == 53
+    data = result["data"]
+    assert [data[k] for k in ("train", "val", "test", "window")] == [1700, 200, 100, 8]
+    assert data["steps_per_epoch"] == (1700 - 1) // 8 // 4 == 53
     Path("text").rename("moved")  # the same text elsewhere: done already
     monkeypatch.setattr(sys, "argv", ["lrbench", *words, "dataset.path=moved"])
     program.main()
