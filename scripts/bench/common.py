@@ -75,6 +75,7 @@ class Job:
     optimizer: str = "sgd"
     settings: Mapping[str, Any] = field(default_factory=dict)
     clip: float | None = None
+    eval_batch_size: int = 256
 
     @property
     def name(self) -> str:
@@ -100,7 +101,8 @@ class Job:
 
     def loop(self, data: Data, num_steps: int, *, seed: int = 0, **settings: object) -> Loop:
         """The loop that ``python -m lrbench model=… dataset=…`` builds, for `num_steps` updates."""
-        own = {name: getattr(self, name) for name in ("batch_size", "compile", "precision")}
+        names = ("batch_size", "eval_batch_size", "compile", "precision")
+        own = {name: getattr(self, name) for name in names}
         own |= {"length": f"{num_steps} steps", "max_grad_norm": self.clip}
         trainer = load("trainer", "default", **{**own, **settings})
         hardware.set_up(trainer, CPU)
@@ -128,6 +130,7 @@ GPT_NANO = Job(  # nanoGPT's recipe for a CPU, on a text that needs no download
     optimizer="adamw",
     settings={"context": 64},
     clip=1.0,
+    eval_batch_size=48,
 )
 JOBS = {job.model: job for job in (RESNET8, LENET, RESNET20, GPT_NANO)}
 
