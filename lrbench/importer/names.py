@@ -56,11 +56,11 @@ def tokens(name: str) -> list[str]:
     return [token for token in re.split(r"[^a-z0-9]+", name.lower()) if token]
 
 
-def x_column(columns: Iterable[Any], epochs: bool = True) -> str | None:
-    """The column that says when a row was logged: updates, else (if `epochs`) epochs."""
+def x_column(columns: Iterable[Any]) -> str | None:
+    """The column that says when a row was logged: updates, else epochs."""
     by_name = {"_".join(tokens(str(c))) or str(c): str(c) for c in columns}
     by_name |= {str(c): str(c) for c in columns}
-    for wanted in (*STEPS, *(EPOCHS if epochs else ())):
+    for wanted in (*STEPS, *EPOCHS):
         for name, column in by_name.items():
             if name == wanted or (wanted == "global_step" and name.endswith("_global_step")):
                 return column

@@ -10,7 +10,6 @@ from pathlib import Path
 import yaml
 
 from lrbench.files import run_folder
-from lrbench.files.atomic import atomic_write
 from lrbench.files.reading import read_bytes
 from lrbench.importer.normalise import Imported
 
@@ -33,10 +32,11 @@ def write_runs(runs: Sequence[Imported], to: Path) -> dict[str, Imported]:
     for name, run in placed.items():
         folder = to / name
         (folder / run_folder.HIDDEN).mkdir(parents=True, exist_ok=True)
+        run_folder.start_over(folder)
         config = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
         for file, content in ((run_folder.CONFIG, config), (run_folder.HISTORY, _csv(run))):
-            with atomic_write(folder / file) as out:
-                out.write(content.encode())
+            (folder / file).unlink(missing_ok=True)
+            (folder / file).write_text(content)  # the result, written last, makes them count
         run_folder.write_result(folder, run.result)
     return placed
 
