@@ -78,7 +78,8 @@ def test_rows_become_what_scikit_learn_makes_of_them(tmp_path: Path) -> None:
 
 
 def test_types_can_be_said(tmp_path: Path) -> None:
-    table = frame(size=np.arange(N) % 3, on=[True, False] * (N // 2), target=np.arange(N) % 5)
+    texts, truths = ["a", "b", "c"] * (N // 3), [True, False] * (N // 2)
+    table = frame(size=np.arange(N) % 3, rare=texts, on=truths, target=np.arange(N) % 5)
     table["y"] = table["y"].map("{:.1f}".format).replace("nan", "?")
     lists: dict[str, Any] = {"categorical": ("size",), "numeric": ("on", "target")}
     arrays = given(table, tmp_path, missing=("?",), ignore=("gaps",), **lists).read()
