@@ -13,7 +13,7 @@ from lrbench.config import duration
 from lrbench.config.checks import require
 
 GRID_RATIO = 2.0  # between neighbouring peak lrs
-GUIDE_ALPHA = 0.01  # of the report's 5 %, the guide's share
+GUIDE_ALPHA = 0.005  # of the report's 5 %, the guide's share
 
 
 @dataclass(frozen=True, kw_only=True)
