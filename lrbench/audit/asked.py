@@ -168,9 +168,13 @@ def _own(log: LrLog) -> Asked:
         per_epoch = round(log.steps / epochs.iloc[-1]) if len(epochs) and epochs.iloc[-1] else total
     try:
         scheduler = build(node["scheduler"], "scheduler", Scheduler)
-        if not log.completed:
-            length = str(log.config.get("trainer.length"))
-            total = duration.whole_steps(length, total_steps=1, steps_per_epoch=per_epoch)
+        length = log.config.get("trainer.length")
+        timed = length is not None and duration.parse(str(length), length=True)[1] == "seconds"
+        if timed or any(str(column).startswith("lr/") for column in log.history):
+            return Asked()  # by the clock, or of groups with schedules of their own
+        early = log.config.get("trainer.early_stopping.patience") is not None
+        if not log.completed or early:
+            total = duration.whole_steps(str(length), total_steps=1, steps_per_epoch=per_epoch)
         at, losses = log.points("val_loss")
         plan = scheduler.plan(total, per_epoch, list(losses), [int(step) for step in at])
     except (ConfigError, ValueError):
