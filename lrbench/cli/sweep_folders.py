@@ -94,7 +94,7 @@ def _resume(words: Argv, overrides: Sequence[Override], folder: str) -> Prepared
     if "--multirun" in words.options:
         raise ConfigError(f"resume={folder} goes on with one run: leave -m out")
     for_hydra = [o.input_line or "" for o in overrides if o.key_or_group.startswith("hydra")]
-    groups = [(o.key_or_group.split(".")[0], o.input_line or "") for o in overrides]
+    groups = [(re.split(r"[./]", o.key_or_group)[0], o.input_line or "") for o in overrides]
     steering = [line for group, line in groups if group in run_folder.STEERING]
     changes = [line for group, line in groups if group not in ("hydra", *run_folder.STEERING)]
     added = [f"resume={quoted(folder)}", f"hydra.run.dir={quoted(folder)}"]

@@ -82,7 +82,14 @@ class Job:
         size = f" ({self.shape[0]} px)" if self.shape else ""
         return f"{self.model} / {self.dataset}{size}, batch {self.batch_size}"
 
-    def data(self, num_images: int = 0, *, channels_last: bool = True, **settings: Any) -> Data:
+    def data(
+        self,
+        num_images: int = 0,
+        *,
+        channels_last: bool = True,
+        device: torch.device = CPU,
+        **settings: Any,
+    ) -> Data:
         """The data that a run of this job would train on, `num_images` where they are random."""
         config = load("dataset", self.dataset, **{**self.settings, **settings})
         if self.shape is not None:
@@ -96,16 +103,24 @@ class Job:
                 std=config.std,
                 augment=config.augment,
             )
-        data: Data = config.load(CPU, channels_last=channels_last)
+        data: Data = config.load(device, channels_last=channels_last)
         return data
 
-    def loop(self, data: Data, num_steps: int, *, seed: int = 0, **settings: object) -> Loop:
+    def loop(
+        self,
+        data: Data,
+        num_steps: int,
+        *,
+        seed: int = 0,
+        device: torch.device = CPU,
+        **settings: object,
+    ) -> Loop:
         """The loop that ``python -m lrbench model=… dataset=…`` builds, for `num_steps` updates."""
         names = ("batch_size", "eval_batch_size", "compile", "precision")
         own = {name: getattr(self, name) for name in names}
         own |= {"length": f"{num_steps} steps", "max_grad_norm": self.clip}
         trainer = load("trainer", "default", **{**own, **settings})
-        hardware.set_up(trainer, CPU)
+        hardware.set_up(trainer, device)
         return assemble(
             load("model", self.model),
             load("task", self.task),
@@ -114,7 +129,7 @@ class Job:
             load("optimizer", self.optimizer, lr=self.lr),
             trainer,
             seed=seed,
-            device=CPU,
+            device=device,
         )
 
 

@@ -171,7 +171,7 @@ def test_what_lies_in_a_folder_is_plain_data(
 
 def test_where_a_run_is_made_is_not_what_it_is() -> None:
     """Device, threads and the places of data are recorded, outside identity and differences."""
-    nodes = {"trainer": {"length": "2 steps"}, "dataset": {"name": "x"}}
+    nodes = {"trainer": {"length": "2 steps"}, "dataset": {"name": "x"}, "model": {"name": "y"}}
     moved: dict[str, Any] = copy.deepcopy(nodes)
     for place in run_folder.PLACES:
         group, key = place.split(".")

@@ -14,6 +14,7 @@ from typing import Any
 from lrbench.cli.wording import counted, listed
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.verdict import verdict
+from lrbench.config import trust
 from lrbench.study.guide import claim
 from lrbench.study.records import Setting, StudyOutcome
 from lrbench.study.report.tuning import lr_trials
@@ -95,7 +96,7 @@ def command(outcome: StudyOutcome, strategy: str, setting: Setting) -> str:
         words.append(f"trainer.length={_quoted(outcome.full.length)}")
     taken = {word.partition("=")[0] for word in words}
     given = [text for text in outcome.overrides if text.partition("=")[0] not in taken]
-    return shlex.join(["python", "-m", "lrbench", *given, *words])
+    return shlex.join(["python", "-m", "lrbench", *given, *words, *trust.words()])
 
 
 def _quoted(value: Any) -> str:
