@@ -1,19 +1,25 @@
 """From run folders to an answer: statistics, pictures and a verdict in words.
 
-``python -m lrbench.compare DIR…`` on the command line, `compare` from code. Nothing here imports
-torch or the training code; pandas, scipy and matplotlib are imported when a comparison begins.
+``python -m lrbench.compare DIR…`` on the command line, ``lrbench.compare("DIR")`` from code: the
+module itself can be called, as its function `compare`. Nothing here imports torch or the training
+code; pandas, scipy and matplotlib are imported when a comparison begins.
 """
 
 from __future__ import annotations
 
 import shlex
+import sys
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lrbench.compare.report import Report
+    from lrbench.draw.figure import Picture
 
 MAX_PICTURED_GROUPS = 6  # more groups get tables and words alone
 
@@ -27,11 +33,53 @@ class Comparison:
         report: per group the tables (`report.sections[0].analysis`) and the words
             (`report.sections[0].verdict`), and what was left out.
         files: everything written, report.html first.
+
+    In a notebook it shows the verdict, its picture and the results of each group.
     """
 
     folder: Path
     report: Report
     files: tuple[Path, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The answer in a sentence or two; of several groups a line each, its name in front."""
+        return "\n".join(
+            f"{section.label}: {section.verdict.headline}".removeprefix(": ")
+            for section in self.report.sections
+        )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per strategy and group, best first; the columns of summary.csv."""
+        return self.report.table("standings")
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """One row per pair of strategies and group; the columns of pairs.csv."""
+        return self.report.table("pairs")
+
+    def figure(self, name: str = "answer") -> Picture:
+        """The picture `name` (``answer``, ``final``, ``validation``, …), which a notebook shows.
+
+        Of several groups the first one's, or another's by its file's name: ``group2-final``.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        pictures = {p.name: p for section in self.report.sections for p in section.pictures}
+        if self.report.overview is not None:
+            pictures[self.report.overview.name] = self.report.overview
+        found = pictures.get(name) or pictures.get(f"group1-{name}")
+        if found is None:
+            raise ValueError(f"figure={name!r} is not one of {', '.join(pictures)}")
+        return found
+
+    def _repr_html_(self) -> str:
+        from lrbench.compare.report import pages
+
+        page, _ = pages("lrbench.compare")
+        return page("cell.j2", report=self.report)
 
 
 def compare(
@@ -121,3 +169,15 @@ def _command(folders: Sequence[Path], settings: Mapping[str, Any]) -> str:
              if k not in ("vary", "ignore")]  # fmt: skip
     words += [f"{k}={key}" for k, keys in given if k in ("vary", "ignore") for key in keys]
     return shlex.join(["python", "-m", "lrbench.compare", *map(str, folders), *words])
+
+
+class _Room(types.ModuleType):
+    """This module, which is called as its function of the same name."""
+
+    def __call__(
+        self, dirs: str | Path | Sequence[str | Path], output: str | Path | None = None, **more: Any
+    ) -> Comparison:
+        return compare(dirs, output, **more)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from lrbench.cli import shell
 from lrbench.compare import compare
+from lrbench.compare.require import parse, unmet
 
 OPTIONS = {
     "margin": "strategies this close count as equivalent: a number in the measure's unit (0.2: 0.2 "
@@ -27,8 +28,14 @@ OPTIONS = {
     "vary": "config key that is part of the strategy, such as optimizer.lr; may be repeated",
     "ignore": "config key that may differ between runs compared, such as trainer.num_threads; may "
     "be repeated",
+    "require": "what must hold for sure, such as 'wsd beats cosine' or 'loss(cosine) <= 0.5' (the "
+    "most it may lose against the best, in the measure's unit), in every group; exit code 2 where "
+    "it does not; may be repeated",
     "output": "folder to write to (default: the first DIR)",
 }
+
+REPEATED = ("vary", "ignore", "require")
+UNMET = 2  # the exit code of a requirement that does not hold
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,17 +49,18 @@ def parser() -> argparse.ArgumentParser:
     found = _Parser(
         prog="python -m lrbench.compare",
         description="Compare learning-rate schedules: read run folders, write report.html, "
-        "report.md, runs.csv, summary.csv, pairs.csv, summary.tex and plots/. Options may also be "
-        "written as margin=1%.",
+        "report.md, report.json, runs.csv, summary.csv, pairs.csv, summary.tex and plots/. Options "
+        "may also be written as margin=1%.",
         argument_default=argparse.SUPPRESS,
     )
     found.add_argument("dirs", nargs="+", type=Path, metavar="DIR", help="folder of runs or sweeps")
     kinds = {"planned_seeds": int, "chance": float, "output": Path}
     for name, text in OPTIONS.items():
-        action = "append" if name in ("vary", "ignore") else "store"
+        action = "append" if name in REPEATED else "store"
         found.add_argument(
             f"--{name.replace('_', '-')}", type=kinds.get(name, str), action=action, help=text
         )
+    found.add_argument("--json", action="store_true", help="print report.json and nothing else")
     return found
 
 
@@ -64,17 +72,26 @@ def _compare(words: list[str]) -> None:
         for value in [word.partition("=")[2]]
     ]
     given = vars(parser().parse_args(own))
-    for name in ("vary", "ignore"):
+    for name in REPEATED:
         given[name] = tuple(given.get(name, ()))
     if "targets" in given:
         given["targets"] = tuple(given["targets"].split(","))
+    requirements = [parse(text) for text in given.pop("require")]
+    as_json = given.pop("json", False)
     comparison = compare(given.pop("dirs"), given.pop("output", None), **given)
+    if as_json:
+        from lrbench.compare.report import dumped
 
-    from rich.console import Console
+        print(dumped(comparison.report.content), end="")
+    else:
+        from rich.console import Console
 
-    from lrbench.compare.terminal import show
+        from lrbench.compare.terminal import show
 
-    show(comparison, Console(highlight=False))
+        show(comparison, Console(highlight=False))
+    if broken := [why for found in requirements if (why := unmet(found, comparison.report))]:
+        print(*(f"lrbench.compare: {why}" for why in broken), sep="\n", file=sys.stderr)
+        sys.exit(UNMET)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from lrbench.compare.analysis import Analysis
 from lrbench.compare.answer import rows
 from lrbench.compare.read import Problem
 from lrbench.compare.rows import Mean, Pair, Standing
-from lrbench.compare.verdict import Loss, Verdict, pair_sentence
+from lrbench.compare.verdict import Loss, Verdict
 
 if TYPE_CHECKING:
     from lrbench.compare.report import Section
@@ -53,7 +53,10 @@ def _group(analysis: Analysis, verdict: Verdict) -> dict[str, Any]:
             | {"loss": _span(found[loss.strategy], scale) if found else None}
             for standing, loss in zip(analysis.standings, verdict.losses, strict=True)
         ],
-        "pairs": [_pair(pair, analysis) for pair in analysis.pairs],
+        "pairs": [
+            _pair(pair, scale) | {"sentence": sentence}
+            for pair, sentence in zip(analysis.pairs, verdict.pairs, strict=True)
+        ],
         "matters": [{"what": row.name, **_span(row, scale)} for row in matter],
         "remarks": list(verdict.remarks),
     }
@@ -77,8 +80,8 @@ def _strategy(standing: Standing, loss: Loss, scale: float) -> dict[str, Any]:
     }
 
 
-def _pair(pair: Pair, analysis: Analysis) -> dict[str, Any]:
-    test, scale = pair.test, analysis.measure.scale
+def _pair(pair: Pair, scale: float) -> dict[str, Any]:
+    test = pair.test
     return {
         "a": pair.a,
         "b": pair.b,
@@ -88,7 +91,6 @@ def _pair(pair: Pair, analysis: Analysis) -> dict[str, Any]:
         "high": _number(scale * test.high),
         "n": test.num,
         "claims": test.claims,
-        "sentence": pair_sentence(pair, analysis),
     }
 
 

@@ -5,8 +5,8 @@ that were run (two schedules, two seeds, …), all else alike, which is the root
 standard deviation. What chance alone would show has been taken off, so that a flat response to the
 peak lr is near 0 however noisy its runs are. Diverged runs have no value and are left out.
 
-Sources: Searle, Casella and McCulloch 1992, Variance Components; Steiger 2004 for intervals from
-the non-central F; Satterthwaite 1946 for the freedom of seeds that several schedules share.
+Sources: Searle, Casella and McCulloch 1992, Variance Components; Scheffé 1953; Satterthwaite 1946
+for the freedom of seeds that several schedules share.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.groups import number
 
 LEVEL = 0.95
-MAX_RATIO = 1e8  # of a variance to its noise: beyond it the noise counts for nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,25 +147,13 @@ def _seeds(chosen: pd.DataFrame, paired: bool) -> Matter | None:
 
 
 def _fixed(squares: _Squares) -> list[float]:
-    """The interval of the variance of levels that are themselves what is asked about."""
-    if squares.noise * MAX_RATIO <= squares.between:
-        return [squares.between / squares.size] * 2
-    ratio = squares.between / squares.noise
+    """The interval of the variance of levels that are themselves what is asked about.
 
-    def above(shift: float, share: float) -> float:
-        if shift == 0:
-            return float(stats.f.cdf(ratio, squares.levels, squares.rest)) - share
-        return float(stats.ncf.cdf(ratio, squares.levels, squares.rest, shift)) - share
-
-    ends = []
-    for share in ((1 + LEVEL) / 2, (1 - LEVEL) / 2):
-        shift, most = 0.0, 4 * squares.levels * (ratio + 10)
-        if above(0.0, share) > 0:
-            while above(most, share) > 0:
-                most *= 2
-            shift = float(optimize.brentq(above, 0.0, most, args=(share,), rtol=1e-6))
-        ends.append(shift * squares.noise / squares.levels / squares.size)
-    return ends
+    Their means lie in a ball about those seen (Scheffé's); of two levels it is Student's interval.
+    """
+    far = math.sqrt(stats.f.isf(1 - LEVEL, squares.levels, squares.rest) * squares.noise)
+    seen = math.sqrt(squares.between)
+    return [max(0.0, seen - far) ** 2 / squares.size, (seen + far) ** 2 / squares.size]
 
 
 def _sampled(squares: _Squares) -> list[float]:

@@ -135,11 +135,16 @@ class Report:
         """Whether all strategies are compared seed by seed."""
         return all(section.paired for section in self.sections)
 
+    def table(self, kind: str) -> pd.DataFrame:
+        """The ``standings`` or the ``pairs`` of all groups."""
+        return _tabulated(self.sections, kind)
+
     @property
     def content(self) -> dict[str, Any]:
         """What report.json holds."""
         problems = (*self.notes, *self.unfinished, *self.problems)
-        return content(self.sections, self.command, problems)
+        together = self.together[0] if self.together else None
+        return {**content(self.sections, self.command, problems), "together": together}
 
 
 def write(report: Report, folder: Path) -> list[Path]:
@@ -225,8 +230,8 @@ def data_files(
     """The numbers as files: name to content."""
     tabulated = {
         "runs.csv": runs_table(sections, unfinished, problems),
-        "summary.csv": pd.concat([_with_group(s, frame(s.analysis.standings)) for s in sections]),
-        "pairs.csv": pd.concat([_with_group(s, frame(s.analysis.pairs)) for s in sections]),
+        "summary.csv": _tabulated(sections, "standings"),
+        "pairs.csv": _tabulated(sections, "pairs"),
     }
     contents = {name: csv(table) for name, table in tabulated.items()}
     return {**contents, "summary.tex": latex(sections)}
@@ -261,6 +266,12 @@ def runs_table(
             )
     whole = {"seed": "Int64", "steps": "Int64"}  # whole numbers also where some are missing
     return pd.concat([row.astype({k: v for k, v in whole.items() if k in row}) for row in rows])
+
+
+def _tabulated(sections: Sequence[Section], kind: str) -> pd.DataFrame:
+    """The ``standings`` or the ``pairs`` of `sections`, a row each."""
+    found = [_with_group(s, frame(getattr(s.analysis, kind))) for s in sections]
+    return pd.concat(found, ignore_index=True)
 
 
 def _with_group(section: Section, table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from comparison_runs import write_run, write_sweep
 from PIL import Image
 from rich.console import Console
 
+import lrbench
 from lrbench.compare import Comparison, compare
 from lrbench.compare.__main__ import main
 from lrbench.compare.report import markdown, tex
@@ -330,6 +332,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["{empty}/none"], "{empty}/none does not exist"),
         (["{empty}", "margin=x"], "margin=x must be above 0: a number in the measure's unit such as 0.2, or a share of the best mean such as 1%"),  # noqa: E501
         ([], "the following arguments are required: DIR (--help shows how)"),
+        (["{empty}", "require=wsd bests cosine"], "require='wsd bests cosine' is not understood: write 'wsd beats cosine' or 'loss(cosine) <= 0.5', in the measure's unit"),  # noqa: E501
         (["{empty}", "--targets", "soon"], "target soon must be a share of the way such as 90% or a value such as 0.93"),  # noqa: E501
         (["{runs}", "--output", "/dev/null/x"], None),
     ],
@@ -379,3 +382,47 @@ def test_ten_strategies_have_ten_colours() -> None:
     names = ["cosine", "linear", "linear_to_zero", "polynomial", "rex", "warmup_decay"]
     names += [f"mine (k={k})" for k in range(4)]
     assert len({look.colour for look in looks(names).values()}) == 10
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cosine ahead of plateau for sure, and without curves, so that few pictures are drawn."""
+    cosine, plateau = [0.90, 0.91, 0.92, 0.93, 0.94], [0.80, 0.82, 0.81, 0.83, 0.84]
+    folder = tmp_path_factory.mktemp("settled")
+    return write_sweep(folder, {"cosine": cosine, "plateau": plateau}, curves=False)
+
+
+def test_programs_read_the_verdict(settled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = ["plateau beats cosine", "loss(plateau) <= 5"]
+    right = ["cosine beats plateau", "loss(cosine) <= 0"]
+    with pytest.raises(SystemExit) as caught:
+        main([str(settled), "--json", *(f"require={text}" for text in (*wrong, *right))])
+    assert caught.value.code == 2
+    printed, errors = capsys.readouterr()
+    assert printed == (settled / "report.json").read_text()
+    assert [line.partition(" does not hold: ")[0] for line in errors.splitlines()] == [
+        f"lrbench.compare: require={text!r}" for text in wrong
+    ]
+    (group,) = json.loads(printed)["groups"]
+    best, worst = group["strategies"]
+    assert (best["strategy"], best["may_be_best"], best["may_lose"]) == ("cosine", True, 0)
+    assert worst["loss"]["at"] == pytest.approx(10)
+    assert worst["may_lose"] == pytest.approx(group["pairs"][0]["high"])
+    assert group["pairs"][0]["finding"] == "beats"
+    main([str(settled), "--json", *(f"require={text}" for text in right)])
+    with pytest.raises(SystemExit, match="no group has wsd; there are cosine, plateau"):
+        main([str(settled), "--json", "require=loss(wsd) <= 1"])
+
+
+def test_a_notebook_gets_the_answer(settled: Path) -> None:
+    found = lrbench.compare(settled, margin=0.1)
+    assert found.verdict.startswith("cosine beats plateau")
+    assert list(found.table["strategy"]) == ["cosine", "plateau"]
+    assert list(found.pairs["finding"]) == ["beats"]
+    cell = found._repr_html_()
+    assert found.verdict in cell
+    assert "<svg" in cell
+    assert "margin=0.1" in found.report.command
+    assert found.figure("final").title == "Final test accuracy per seed, with 95 % interval"
+    with pytest.raises(ValueError, match=r"^figure='x' is not one of answer, final$"):
+        found.figure("x")
