@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrbench.config.checks import require, require_choice
-from lrbench.dataset import tokenize
 from lrbench.dataset.base import DatasetConfig
 from lrbench.dataset.kinds import DatasetError, Sizes
 
@@ -43,6 +42,8 @@ class TextDataset(DatasetConfig):
     cache: str
 
     def __post_init__(self) -> None:
+        from lrbench.dataset import tokenize  # imports numpy
+
         tokenize.check_name(self.tokenizer)
         require(self.context >= 1, "context", self.context, "must be 1 token or more")
         require_choice("order", self.order, ORDERS)

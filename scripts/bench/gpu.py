@@ -8,6 +8,7 @@ the one that never stopped. What cannot be taken says why. ``--device cpu --tiny
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import statistics
@@ -223,7 +224,7 @@ def sections(device: torch.device, tiny: bool) -> dict[str, Callable[[], Any]]:
     return {
         "peak": lambda: {"bf16_matmul_tflops": peak / 1e12},
         **{
-            f"speed of {job.model}": lambda job=job: speed(job, device, steps, repeats, peak)
+            f"speed of {job.model}": functools.partial(speed, job, device, steps, repeats, peak)
             for job in jobs
         },
         "waits for the card": lambda: waits(small, device, steps),
@@ -239,7 +240,8 @@ def sections(device: torch.device, tiny: bool) -> dict[str, Callable[[], Any]]:
 def main(device: torch.device, *, tiny: bool, minutes: float, output: Path | None) -> None:
     """Take every section that there is time for, print a table, and write the JSON."""
     heading(f"lrbench on {torch.cuda.get_device_name() if device.type == 'cuda' else 'a CPU'}")
-    began, found = time.perf_counter(), {}
+    began = time.perf_counter()
+    found: dict[str, Any] = {}
     for name, take in sections(device, tiny).items():
         if time.perf_counter() - began > 60 * minutes:
             found[name] = {"not_taken": f"{minutes:g} minutes were over"}

@@ -92,7 +92,10 @@ def test_noise_is_not_faster() -> None:
     medians = [
         [
             np.median(
-                [curve(steps, steps, mean + sd * noise).first_reaching(0.89) for noise in own]
+                [
+                    curve(list(steps), list(steps), list(mean + sd * noise)).first_reaching(0.89)
+                    for noise in own
+                ]
             )
             for own in generator.normal(size=(60, 8, 40))
         ]
