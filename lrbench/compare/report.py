@@ -286,7 +286,8 @@ def inline(picture: Picture) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{picture.name}-", svg)
     label = Markup.escape(picture.title)
-    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+    attributes = f'role="img" aria-label="{label}" style="max-width: {picture.rem:.0f}rem"'
+    return Markup(svg.replace("<svg ", f"<svg {attributes} ", 1))
 
 
 def markdown(text: object) -> str:

@@ -18,6 +18,9 @@ MAX_LINES = 12  # of notes
 def show(comparison: Comparison, console: Console) -> None:
     """Print `comparison`; in a pipe plainly, a line for a line however long."""
     report = comparison.report
+    if report.together:
+        line(console, report.together[0], "bold")
+        console.print()
     for section in report.sections[:MAX_GROUPS]:
         show_section(section, console)
     if len(report.sections) > MAX_GROUPS:

@@ -74,10 +74,15 @@ class Picture:
     svg: str
 
     @property
-    def is_wide(self) -> bool:
-        """Whether it holds more than one panel's width."""
+    def rem(self) -> float:
+        """How wide a page may show it, in rem: somewhat larger than drawn."""
         found = re.search(r'width="([\d.]+)pt"', self.svg)
-        return found is not None and float(found[1]) > 72 * 1.2 * WIDTH
+        return 1.3 / 12 * float(found[1]) if found else 40.0
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it is wider than half a page."""
+        return self.rem > 65
 
     def _repr_html_(self) -> str:
         """The picture in a notebook."""
