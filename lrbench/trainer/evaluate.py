@@ -121,3 +121,13 @@ def _filled(inputs: Tensor, batch_size: int) -> Tensor:
 
 def _float32(value: float) -> float:
     return torch.tensor(value, dtype=torch.float32).item()
+
+
+def of_one_batch(parts: Sequence[Mapping[str, Sum]]) -> Mapping[str, Sum]:
+    """The sums over a batch from those of its equal `parts`, whose losses are parts of its mean."""
+    whole: dict[str, Sum] = {}
+    for name in parts[0]:
+        counts = [part[name][1] for part in parts]
+        total = torch.stack([part[name][0] for part in parts]).sum(0)
+        whole[name] = total, 1 if name == "loss" else sum(counts)
+    return whole

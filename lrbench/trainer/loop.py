@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from types import MappingProxyType
@@ -15,26 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from lrbench.dataset import Data, EvalSplit
-from lrbench.optimizer import current, set_lr, set_momentum
-from lrbench.optimizer.groups import frozen_norms, named_groups, own_lrs
-from lrbench.optimizer.schedule_free import (
-    evaluation_mode,
-    is_schedule_free,
-    recompute_batch_norm,
-    start_training,
-)
+from lrbench.optimizer import current
+from lrbench.optimizer.groups import named_groups, own_lrs
+from lrbench.optimizer.schedule_free import evaluation_mode, is_schedule_free, start_training
 from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Plan, Scheduler
 from lrbench.task import Sum, Task
 from lrbench.trainer import MAX_STEPS, Trainer, distributed, hardware
-from lrbench.trainer.evaluate import Evaluation, evaluate, fetched, means
+from lrbench.trainer.evaluate import Evaluation, fetched, means, of_one_batch
+from lrbench.trainer.evaluator import Evaluator
 from lrbench.trainer.restore import check_model, check_optimizer
+from lrbench.trainer.schedules import Schedules
 from lrbench.trainer.state import State
-from lrbench.trainer.weights import AVERAGE, OtherWeights, Weights, given
+from lrbench.trainer.weights import AVERAGE, OtherWeights, Weights
 
 log = logging.getLogger(__name__)
 
-BATCH_NORM_BATCHES = 50  # for a schedule-free model's statistics, at each evaluation
 WATCH_SECONDS = 1.0  # how often a GPU is waited for to see whether the loss is still finite
 UNTIMED_EPOCHS = 1000  # of a run by the clock, until its first update tells how long one takes
 CLOCK_LOOKS = 1000  # how often such a run is measured out anew, at least
@@ -97,9 +93,9 @@ class Loop:
         averaged = (replace(m, name=f"{AVERAGE}{m.name}") for m in task.measures)
         self.measures = (*task.measures, *(averaged if settings.ema_decay is not None else ()))
         self.data = data
-        self.scheduler = scheduler
-        self.schedules = schedules
+        self.scheduler, self.schedules = scheduler, schedules
         self.optimizer = optimizer
+        self.laid_out = Schedules(optimizer, scheduler, schedules)
         self.lr_names = own_lrs(optimizer)  # of the groups whose lrs are recorded
         self.settings = settings
         self.seed = seed
@@ -126,7 +122,7 @@ class Loop:
             self.total_steps = UNTIMED_EPOCHS * self.steps_per_epoch
         self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
         self._lay_out()
-        self._set_momentum(0)
+        self.laid_out.set_momentum(0)
         self.dtype = hardware.choose_precision(settings.precision, device)
         self.autocast: Callable[[], AbstractContextManager[Any]]
         self.autocast = hardware.autocast(device, self.dtype)
@@ -142,6 +138,24 @@ class Loop:
         self._waiting: list[_Measured] = []  # still on the device
         settings.check_weights(schedule_free=is_schedule_free(optimizer))
         self.others = OtherWeights(model, settings.ema_decay)
+        self.evaluator = Evaluator(
+            model,
+            self.forward,
+            task,
+            data,
+            optimizer,
+            settings,
+            self.others,
+            seed=seed,
+            share=self.share,
+            autocast=self.autocast,
+            batch_size=settings.eval_batch_size if self.compiled else None,
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """The run's schedule, as it is laid out now."""
+        return self.laid_out.plan
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Continue, bit for bit, the run that passed `checkpoint` to `save`.
@@ -174,16 +188,7 @@ class Loop:
     def _lay_out(self) -> None:
         """Lay the schedules out on this run, given the validation losses so far."""
         losses = self.state.validations.get("loss", [])
-        run = (self.total_steps, self.steps_per_epoch, losses, self.state.val_steps)
-        try:
-            place = "scheduler"
-            self.plan = self.scheduler.plan(*run)
-            self.plans: dict[str | None, Plan] = {}  # of groups with schedules of their own
-            for name, own in self.schedules.items():
-                place = f"optimizer.groups.{name}.scheduler"
-                self.plans[name] = own.plan(*run)
-        except ValueError as error:
-            raise ValueError(f"{place}.{error}") from error
+        self.laid_out.lay_out(self.total_steps, self.steps_per_epoch, losses, self.state.val_steps)
 
     def _follow_clock(self) -> None:
         """Where the length is a time, let the updates be as many as fit at the pace so far.
@@ -205,10 +210,6 @@ class Loop:
             if step == self.total_steps:
                 log.warning("the schedule was not finished when the time was up: %s", error)
 
-    def _set_momentum(self, step: int) -> None:
-        own = {name: plan.momentum(step) for name, plan in self.plans.items()}
-        set_momentum(self.optimizer, self.plan.momentum(step), own)
-
     def run(
         self,
         *,
@@ -229,9 +230,7 @@ class Loop:
         """
         state = self.state
         self.recorder, self.save, self.stop = recorder, save, stop
-        self.model.train()
-        self.frozen_norms = frozen_norms(self.model)
-        self._keep_frozen_norms()
+        self.evaluator.begin_training()
         if state.step < self.total_steps:
             start_training(self.optimizer)
         self._lap_began = self._last_save = self._last_watch = time.perf_counter()
@@ -266,10 +265,7 @@ class Loop:
 
     def _update(self, inputs: Tensor, targets: Tensor) -> None:
         """Take one optimizer update at the lr and momentum that the schedule gives for it."""
-        step = self.state.step
-        own = {name: plan.factor(step) for name, plan in self.plans.items()}
-        set_lr(self.optimizer, self.plan.factor(step), own)
-        self._set_momentum(step)
+        self.laid_out.set(self.state.step)
         measured = self._attempt(inputs, targets)
         while measured is None:  # fp16 overflowed: the same update again, at the smaller loss scale
             measured = self._attempt(inputs, targets)
@@ -305,7 +301,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         if not taken:
             return None
-        return _Measured(sums[0] if parts == 1 else _of_one_batch(sums), grad_norm)
+        return _Measured(sums[0] if parts == 1 else of_one_batch(sums), grad_norm)
 
     def _clip(self) -> Tensor | None:
         """Clip the gradients where asked to; their norm before that, where it is to be recorded."""
@@ -389,14 +385,11 @@ class Loop:
             latest = len(state.val_steps) - 1
             if self.settings.keep_best and state.best_evaluation(self.measures) == latest:
                 self.others.keep(state.step)
-            if any(s.reads_losses for s in (self.scheduler, *self.schedules.values())):
+            if self.laid_out.reads_losses:
                 self._lay_out()
-        for group, plan in {None: self.plan, **self.plans}.items():
-            for change in plan.changes(state.step):
-                if reported < change.step <= state.step:
-                    reason = change.reason if group is None else f"{group}: {change.reason}"
-                    log.info("update %d: %s", change.step, reason)
-                    self.recorder.text("schedule", change.step, reason)
+        for step, reason in self.laid_out.changes(reported, state.step):
+            log.info("update %d: %s", step, reason)
+            self.recorder.text("schedule", step, reason)
         if time.perf_counter() - self._last_save >= self.settings.checkpoint_interval_seconds:
             self._save()
 
@@ -416,50 +409,11 @@ class Loop:
         Args:
             kept: what to evaluate in their place, as `OtherWeights.best`.
         """
-        found: Evaluation = {}
-        for prefix, weights in (self.others.evaluated() if kept is None else kept[1]).items():
-            with given(self.model, weights):
-                scores = self._scores(split)
-            if scores is None:
-                self._lap(training=False)
-                self._interrupt()
-            found |= {f"{prefix}{name}": value for name, value in scores.items()}
+        found = self.evaluator(split, self.stop, kept)
+        if found is None:
+            self._lap(training=False)
+            self._interrupt()
         return found
-
-    def _scores(self, split: EvalSplit) -> Evaluation | None:
-        """The measures of the model as it is; None where the run was asked to stop."""
-        size = self.settings.eval_batch_size
-        with evaluation_mode(self.optimizer):
-            if is_schedule_free(self.optimizer):
-                self._refresh_batch_norm()
-            result = evaluate(
-                self.forward,
-                split.batches(size, share=distributed.rank(), shares=distributed.num_processes()),
-                self.task,
-                autocast=self.autocast,
-                batch_size=size if self.compiled else None,
-                stop=self.stop,
-                gather=distributed.gathered,
-            )
-            self._keep_frozen_norms()
-        return result
-
-    def _refresh_batch_norm(self) -> None:
-        """Measure BatchNorm's statistics at the weights to evaluate, on the first batches."""
-        batches = self.data.train.batches(
-            seed=self.seed,
-            batch_size=self.settings.batch_size,
-            start_step=0,
-            stop_step=min(BATCH_NORM_BATCHES, self.steps_per_epoch),
-            share=self.share,
-        )
-        with self.autocast():
-            recompute_batch_norm(self.model, (inputs for inputs, _ in batches))
-
-    def _keep_frozen_norms(self) -> None:
-        """Let BatchNorm in frozen modules normalise by its statistics and keep them."""
-        for norm in self.frozen_norms:
-            norm.eval()
 
     def _save(self) -> None:
         self._collect()
@@ -542,13 +496,3 @@ class Loop:
         if training:
             self.state.train_seconds += now - self._lap_began
         self._lap_began = now
-
-
-def _of_one_batch(parts: Sequence[Mapping[str, Sum]]) -> Mapping[str, Sum]:
-    """The sums over a batch from those of its equal `parts`, whose losses are parts of its mean."""
-    whole: dict[str, Sum] = {}
-    for name in parts[0]:
-        counts = [part[name][1] for part in parts]
-        total = torch.stack([part[name][0] for part in parts]).sum(0)
-        whole[name] = total, 1 if name == "loss" else sum(counts)
-    return whole

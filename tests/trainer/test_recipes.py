@@ -137,8 +137,8 @@ def test_a_run_by_the_clock_is_as_far_as_its_time(
             return scores(*arguments)
 
         loop = new_loop(*words)
-        scores = loop._scores
-        loop._scores = slow_scores  # type: ignore[method-assign, assignment]
+        scores = loop.evaluator._scores
+        loop.evaluator._scores = slow_scores  # type: ignore[method-assign, assignment]
         each_update(loop, tick)
         return loop
 
