@@ -80,7 +80,7 @@ def heads(measure: Measure) -> tuple[str, str]:
     unit = measure.in_unit or f", in {measure.label}"
     return (
         f"Picked, a schedule may lose against the best{unit}",
-        f"For scale: the result's typical change when only this changes{unit}",
+        f"For scale: typical change if only this changes{unit}",
     )
 
 
