@@ -206,7 +206,7 @@ def more_seeds(found: Iterable[Difference], key: str, what: str) -> str:
     if needed <= max((test.num for test in open_tests), default=0):
         return f"{what} would probably have shown: what is left open is smaller"
     if needed > MANY_SEEDS:
-        return f"nothing: {what} is too small to be seen against this noise"
+        return f"no number of seeds: {what} is too small to be seen against this noise"
     return f"about {needed} seeds ({key}) would resolve {what}"
 
 

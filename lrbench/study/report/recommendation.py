@@ -121,7 +121,8 @@ def _more_seeds(tuned: Analysis, sure: bool) -> Iterator[str]:
     tests = [p.test for p in tuned.pairs if best in (p.a, p.b) and p.finding in OPEN]
     if tests and not sure:
         more = claim.more_seeds(tests, "study.final_seeds", tuned.margin.text)
-        yield f"{more}, planned in a folder of their own (hydra.sweep.dir): this one's are spent"
+        own = ", planned in a folder of their own (hydra.sweep.dir): this one's are spent"
+        yield f"{more}{own if 'seeds (' in more else ''}"
 
 
 def _diverged(name: str, num_diverged: int) -> Iterator[str]:
