@@ -21,7 +21,8 @@ from lrbench.config import ConfigError, build, duration, locate
 from lrbench.config.checks import require
 from lrbench.files import run_folder
 from lrbench.run.parts import build_part, checked_seed
-from lrbench.run.started_run import PACE, PROBE, VARIABLE, Diverged, Probed
+from lrbench.run.process import VARIABLE
+from lrbench.run.started_run import PACE, PROBE, Diverged, Probed
 
 log = logging.getLogger(__name__)
 

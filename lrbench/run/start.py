@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lrbench.config.checks import require
 from lrbench.files.result import SPLITS
-from lrbench.run.started_run import VARIABLE, StartedRun
+from lrbench.run.process import VARIABLE
+from lrbench.run.started_run import StartedRun
 from lrbench.task.measure import WELL_KNOWN, Measure
 
 if TYPE_CHECKING:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import platform
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-import lrbench
 from lrbench.config import duration
 from lrbench.files import run_folder
 from lrbench.files.result import COMPLETED, DIVERGED, FORMAT
+from lrbench.run.process import claim, environment, rank
 from lrbench.run.records import Records
 from lrbench.task.measure import Measure
 
@@ -25,18 +23,8 @@ if TYPE_CHECKING:
 
     from lrbench.scheduler import Plan, Scheduler, TorchScheduler
 
-VARIABLE = "LRBENCH_RUN"  # the folder of the run for which lrbench started this program
 PROBE = "LRBENCH_PROBE"  # seconds of training after which a program that is only timed ends
 PACE = "pace.txt"  # of such a program, in the run's folder: seconds an update
-
-
-def rank() -> int:
-    """The number of this process among those of one run, as launchers say it; 0 if it is alone."""
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
-        value = os.environ.get(name, "")
-        if value.isdigit():
-            return int(value)
-    return 0
 
 
 class Diverged(ArithmeticError):
@@ -84,7 +72,7 @@ class StartedRun:
         self._lock = threading.RLock()
         self._first: tuple[int, float] | None = None  # step and time of the first record
         self._writes = rank() == 0
-        self._handle = _claim(folder, overwrite) if self._writes else None
+        self._handle = claim(folder, overwrite) if self._writes else None
         self._records = Records(folder if self._writes else None, measures)
 
     @property
@@ -367,7 +355,7 @@ class StartedRun:
             "seed": self.seed,
             **self._records.outcome(completed=status == COMPLETED),
             "paired": self._paired,
-            "environment": _environment(),
+            "environment": environment(),
             "fingerprint": self._fingerprint,
         }
         self._records.conclude(result)
@@ -381,34 +369,3 @@ class StartedRun:
         (self.folder / run_folder.HIDDEN).mkdir(exist_ok=True)
         run_folder.write_yaml(self.folder / run_folder.CONFIG, known)
         return run_folder.fingerprint(known)
-
-
-def _claim(folder: Path, overwrite: bool) -> int | None:
-    """Make the run folder and lock it, unless lrbench itself holds it; returns the lock's handle.
-
-    Raises:
-        ValueError: it is in use, holds a finished run that may not be overwritten, or other files.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = None
-    if not os.environ.get(VARIABLE):
-        handle = run_folder.lock(folder)
-    result = folder / run_folder.RESULT
-    if result.exists() and not overwrite:
-        if handle is not None:
-            os.close(handle)
-        raise ValueError(
-            f"{folder} holds a finished run: choose another folder, or write "
-            "lrbench.start(..., overwrite=True) to train it anew"
-        )
-    result.unlink(missing_ok=True)
-    return handle
-
-
-def _environment() -> dict[str, Any]:
-    """Versions of what the process has imported, and the platform."""
-    found = {"lrbench": lrbench.__version__, "python": platform.python_version()}
-    for name in ("torch", "jax", "tensorflow", "keras", "numpy"):
-        if name in sys.modules:
-            found[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
-    return {**found, "platform": platform.platform()}
