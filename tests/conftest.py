@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what the command, run inside a test, tells processes of its own from later tests."""
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setenv("LRBENCH_TRUST", "")
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_another_test() -> Iterator[None]:
+    """Take back the log file of a command that a test ran in this process: its folder may go."""
+    yield
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if type(h) is logging.FileHandler]:
+        root.removeHandler(handler)
+        handler.close()
