@@ -1,4 +1,4 @@
-"""Of the process that trains in a loop of one's own: its number, its folder, its versions."""
+"""The process of a user's own training loop: its rank, its hold on the folder, its versions."""
 
 from __future__ import annotations
 
