@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,14 @@ from lrbench.optimizer.groups import named_groups, own_lrs
 from lrbench.optimizer.schedule_free import evaluation_mode, is_schedule_free, start_training
 from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Plan, Scheduler
-from lrbench.task import Sum, Task
+from lrbench.task import Task
 from lrbench.trainer import MAX_STEPS, Trainer, distributed, hardware
-from lrbench.trainer.evaluate import Evaluation, fetched, means, of_one_batch
+from lrbench.trainer.evaluate import Evaluation, fetched, means
 from lrbench.trainer.evaluator import Evaluator
 from lrbench.trainer.restore import check_model, check_optimizer
 from lrbench.trainer.schedules import Schedules
 from lrbench.trainer.state import State
+from lrbench.trainer.update import GradientOverflow, Measured, Updater
 from lrbench.trainer.weights import AVERAGE, OtherWeights, Weights
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 WATCH_SECONDS = 1.0  # how often a GPU is waited for to see whether the loss is still finite
 UNTIMED_EPOCHS = 1000  # of a run by the clock, until its first update tells how long one takes
 CLOCK_LOOKS = 1000  # how often such a run is measured out anew, at least
-SMALLEST_LOSS_SCALE = 2.0**-14  # fp16: below it no scale can save the gradients
 
 
 class Interrupted(Exception):
@@ -53,13 +53,6 @@ class Diverged(Exception):
         super().__init__(f"{what} at update {step}, lr {lr:.4g}")
         self.step = step
         self.lr = lr
-
-
-class _Measured(NamedTuple):
-    """The sums of losses and scores over a batch, and the gradient norm, on the device."""
-
-    sums: Mapping[str, Sum]  # the batch's loss and what the task's `score` sums up
-    grad_norm: Tensor | None  # L2, before clipping; None where nobody asks
 
 
 class Loop:
@@ -126,8 +119,6 @@ class Loop:
         self.dtype = hardware.choose_precision(settings.precision, device)
         self.autocast: Callable[[], AbstractContextManager[Any]]
         self.autocast = hardware.autocast(device, self.dtype)
-        fp16 = self.dtype == torch.float16
-        self.scaler = torch.amp.GradScaler(device.type) if fp16 else None
         self.compiled = hardware.choose_compile(settings.compile, device, self.total_steps)
         network = distributed.data_parallel(model)
         if self.compiled:
@@ -135,9 +126,20 @@ class Loop:
             # networks it is eager, and for another batch size its shapes are variables.
             torch.compiler.reset()
         self.forward: Any = torch.compile(network) if self.compiled else network
-        self._waiting: list[_Measured] = []  # still on the device
+        self._waiting: list[Measured] = []  # still on the device
         settings.check_weights(schedule_free=is_schedule_free(optimizer))
         self.others = OtherWeights(model, settings.ema_decay)
+        self.updater = Updater(
+            model,
+            self.forward,
+            task,
+            optimizer,
+            settings,
+            seed=seed,
+            autocast=self.autocast,
+            scaler=torch.amp.GradScaler(device.type) if self.dtype == torch.float16 else None,
+            device=device,
+        )
         self.evaluator = Evaluator(
             model,
             self.forward,
@@ -181,8 +183,8 @@ class Loop:
         self.model.load_state_dict(checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.others.restore(checkpoint["other_weights"])
-        if self.scaler is not None:
-            self.scaler.load_state_dict(self.state.loss_scale)
+        if self.updater.scaler is not None:
+            self.updater.scaler.load_state_dict(self.state.loss_scale)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -266,66 +268,16 @@ class Loop:
     def _update(self, inputs: Tensor, targets: Tensor) -> None:
         """Take one optimizer update at the lr and momentum that the schedule gives for it."""
         self.laid_out.set(self.state.step)
-        measured = self._attempt(inputs, targets)
-        while measured is None:  # fp16 overflowed: the same update again, at the smaller loss scale
-            measured = self._attempt(inputs, targets)
+        try:
+            measured = self.updater(self.state.step, inputs, targets)
+        except GradientOverflow as error:
+            self._diverge(self.state.step + 1, str(error))
         self.state.step += 1
         self.others.update()
         self._waiting.append(measured)
         # On a CPU looking costs nothing; a GPU is waited for once in a while.
         if self.device.type == "cpu" or self._watch_due():
             self._collect()
-
-    def _attempt(self, inputs: Tensor, targets: Tensor) -> _Measured | None:
-        """Forward, backward, step; None where no step was taken.
-
-        Only fp16 can refuse the step: its gradients overflowed, and the loss scale is now halved.
-        """
-        parts = self.settings.gradient_accumulation_steps
-        self._seed_model()
-        sums: list[Mapping[str, Sum]] = []
-        for part, target in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
-            last = len(sums) == parts - 1
-            with distributed.accumulating(self.forward, last=last), self.autocast():
-                outputs = self.forward(part)
-            outputs = outputs.float()
-            loss = self.task.loss(outputs, target)
-            loss = loss if parts == 1 else loss / parts
-            scored = self.task.score(outputs.detach(), target)
-            sums.append({"loss": (loss.detach(), 1), **scored})
-            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
-        if self.scaler is not None:
-            self.scaler.unscale_(self.optimizer)
-        grad_norm = self._clip()
-        taken = self._step_optimizer()
-        self.optimizer.zero_grad(set_to_none=True)
-        if not taken:
-            return None
-        return _Measured(sums[0] if parts == 1 else of_one_batch(sums), grad_norm)
-
-    def _clip(self) -> Tensor | None:
-        """Clip the gradients where asked to; their norm before that, where it is to be recorded."""
-        limit, record = self.settings.max_grad_norm, self.settings.record_grad_norm
-        if limit is not None:
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-            return norm if record else None
-        if not record:
-            return None
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        return nn.utils.get_total_norm(grads)
-
-    def _step_optimizer(self) -> bool:
-        """Apply the gradients; False where fp16's were not finite."""
-        scaler = self.scaler
-        if scaler is None:
-            self.optimizer.step()
-            return True
-        scale = scaler.get_scale()
-        scaler.step(self.optimizer)
-        scaler.update()
-        if scaler.get_scale() < SMALLEST_LOSS_SCALE:
-            self._diverge(self.state.step + 1, "fp16 gradients are not finite at any loss scale")
-        return scaler.get_scale() >= scale
 
     def _collect(self) -> None:
         """Fetch the losses that are still on the device, and check that they are finite."""
@@ -418,8 +370,8 @@ class Loop:
     def _save(self) -> None:
         self._collect()
         self._lap(training=True)
-        if self.scaler is not None:
-            self.state.loss_scale = self.scaler.state_dict()
+        if self.updater.scaler is not None:
+            self.state.loss_scale = self.updater.scaler.state_dict()
         self.save(
             {
                 "state": asdict(self.state),
@@ -475,19 +427,6 @@ class Loop:
         step = self.state.step if step is None else step
         factor = self.plan.factor(max(0, step - 1))
         return float(self.optimizer.defaults["lr"] * factor)
-
-    def _seed_model(self) -> None:
-        """Seed torch's global generator, which dropout uses, for one update.
-
-        The seed depends on the process too, in the 32 bits that the CPU's generator reads: each
-        process drops other units in its share of the batch.
-        """
-        place = self.state.step + 1 + distributed.rank() * 0x85EBCA6B
-        seed = (self.seed * 0x9E3779B97F4A7C15 + place) % 2**63
-        if self.device.type == "cpu":
-            torch.default_generator.manual_seed(seed)
-        else:
-            torch.manual_seed(seed)
 
     def _lap(self, *, training: bool) -> None:
         """Add the time since the last call to the run's and, if `training`, to the training's."""

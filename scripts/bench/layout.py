@@ -37,7 +37,7 @@ def updates(job: Job, settings: dict[str, Any]) -> Callable[[], float]:
 
     def update() -> float:
         began = time.perf_counter()
-        loop._attempt(*batch)
+        loop.updater(0, *batch)
         return time.perf_counter() - began
 
     return update

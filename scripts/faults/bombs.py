@@ -82,17 +82,18 @@ class Bomb:
         import torch
 
         from lrbench.trainer.loop import Loop
+        from lrbench.trainer.update import Updater
 
         for owner, name in (
             (Loop, "_update"),
-            (Loop, "_step_optimizer"),
+            (Updater, "_step_optimizer"),
             (torch.Tensor, "backward"),
             (torch.optim.SGD, "step"),
         ):
             self.around(owner, name)
 
     def _arm_evaluation(self) -> None:
-        from lrbench.trainer import loop
+        from lrbench.trainer import evaluator
         from lrbench.trainer.evaluate import evaluate as real
 
         def evaluate(*args: Any, **kwargs: Any) -> Any:
@@ -106,7 +107,7 @@ class Bomb:
             self.tick()
             return result
 
-        loop.evaluate = evaluate  # type: ignore[attr-defined]
+        evaluator.evaluate = evaluate  # type: ignore[attr-defined]
 
     def _arm_recording(self) -> None:
         from lrbench.record.recorder import Recorder

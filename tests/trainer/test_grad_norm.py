@@ -85,9 +85,9 @@ def test_a_resumed_run_keeps_it(tmp_path: Path) -> None:
 def test_fp16_is_unscaled_and_leaves_out_refused_updates(tmp_path: Path) -> None:
     overrides = [*RECORD, "trainer.precision=fp16"]
     loop = new_loop(*overrides)
-    loop.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24)  # overflows at first
+    loop.updater.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24)  # overflows at first
     run(loop, tmp_path, Saved())
-    assert loop.scaler.get_scale() < 2.0**24, "nothing overflowed: nothing tested"
+    assert loop.updater.scaler.get_scale() < 2.0**24, "nothing overflowed: nothing tested"
     expected = max(plain_norms(new_loop(*RECORD)))
     assert loop.state.largest_grad_norm == pytest.approx(expected, rel=0.05)
 

@@ -202,16 +202,16 @@ def test_a_non_finite_validation_loss_is_a_divergence(tmp_path: Path) -> None:
 
 def test_fp16_overflow_repeats_the_update_and_the_schedule_waits(tmp_path: Path) -> None:
     loop = new_loop("trainer.precision=fp16", "scheduler=cosine")
-    assert loop.scaler is not None
-    loop.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24)
+    assert loop.updater.scaler is not None
+    loop.updater.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24)
     attempts = []
-    original = loop._step_optimizer
+    original = loop.updater._step_optimizer
 
     def counted() -> bool:
         attempts.append((loop.state.step, original()))
         return attempts[-1][1]
 
-    loop._step_optimizer = counted  # type: ignore[method-assign]
+    loop.updater._step_optimizer = counted  # type: ignore[method-assign]
     run(loop, tmp_path / "a", Saved())
     assert (0, False) in attempts, "nothing overflowed: nothing tested"
     assert [step for step, taken in attempts if taken] == list(range(36))

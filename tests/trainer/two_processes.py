@@ -122,14 +122,14 @@ def dropped() -> torch.Tensor:
 def overflowing() -> tuple[list[bool], list[torch.Tensor]]:
     """Of an fp16 run that begins at too large a loss scale: attempts taken, and the weights."""
     loop = new_loop("trainer.precision=fp16", "model=mlp", "trainer.length=6 steps")
-    loop.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24)
-    original, taken = loop._step_optimizer, []
+    loop.updater.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**24)
+    original, taken = loop.updater._step_optimizer, []
 
     def counted() -> bool:
         taken.append(original())
         return taken[-1]
 
-    loop._step_optimizer = counted  # type: ignore[method-assign]
+    loop.updater._step_optimizer = counted  # type: ignore[method-assign]
     loop.run(recorder=SilentRecorder(), save=lambda _: None, stop=lambda: False)
     return taken, [p.detach() for p in loop.model.parameters()]
 
