@@ -54,8 +54,8 @@ def test_command(command: str, tmp_path: Path) -> None:
     if "four_way" in command:  # 20 runs; tests/test_sweep.py has shorter ones
         run(f"{command} trainer.length='2 steps' model=mlp 'seed=range(1)'", tmp_path)
     elif "lrbench.study" in command:  # tests/study has whole ones
-        plan = run(f"{command.removesuffix(' dry_run=true')} dry_run=true", tmp_path)
-        assert "the guide's own" in plan
+        plan = run(f"{command.partition(' require=')[0]} dry_run=true", tmp_path)
+        assert "fresh seeds" in plan
     elif "lrbench.find_lr" in command:
         assert "optimizer.lr=" in run(f"{command} num_steps=60 num_seeds=1", tmp_path)
     elif "preview" not in command and any(word in command for word in NEEDS_DATA):

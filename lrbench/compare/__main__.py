@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from lrbench.cli import shell
 from lrbench.compare import compare
-from lrbench.compare.require import parse, unmet
+from lrbench.compare.require import enforce, parse
 
 OPTIONS = {
     "margin": "strategies this close count as equivalent: a number in the measure's unit (0.2: 0.2 "
@@ -35,7 +35,6 @@ OPTIONS = {
 }
 
 REPEATED = ("vary", "ignore", "require")
-UNMET = 2  # the exit code of a requirement that does not hold
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,9 +88,7 @@ def _compare(words: list[str]) -> None:
         from lrbench.compare.terminal import show
 
         show(comparison, Console(highlight=False))
-    if broken := [why for found in requirements if (why := unmet(found, comparison.report))]:
-        print(*(f"lrbench.compare: {why}" for why in broken), sep="\n", file=sys.stderr)
-        sys.exit(UNMET)
+    enforce(requirements, {s.label: s for s in comparison.report.sections}, "lrbench.compare")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

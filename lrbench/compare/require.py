@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +12,9 @@ from lrbench.compare.find import CompareError
 
 if TYPE_CHECKING:
     from lrbench.compare.analysis import Analysis
-    from lrbench.compare.report import Report, Section
+    from lrbench.compare.report import Section
 
+UNMET = 2  # the exit code of a requirement that does not hold
 FORMS = "write 'wsd beats cosine' or 'loss(cosine) <= 0.5', in the measure's unit"
 
 
@@ -45,23 +48,58 @@ def parse(text: str) -> Requirement:
     raise ValueError(f"require={text!r} is not understood: {FORMS}")
 
 
-def unmet(requirement: Requirement, report: Report) -> str:
+def take(words: Iterable[str]) -> tuple[tuple[Requirement, ...], list[str]]:
+    """The requirements among the `words` of a command line, and the other words.
+
+    Raises:
+        ValueError: ``require=…`` or ``--require …`` without a requirement, or with none of these.
+    """
+    found, rest, left = [], [], list(words)
+    while left:
+        word = left.pop(0)
+        key, equals, value = word.partition("=")
+        if key not in ("require", "--require"):
+            rest.append(word)
+            continue
+        if not equals:
+            value = left.pop(0) if left else ""
+        found.append(parse(value.strip("'\"")))
+    return tuple(found), rest
+
+
+def enforce(
+    requirements: Iterable[Requirement], sections: Mapping[str, Section], command: str
+) -> None:
+    """End the process with `UNMET` and a line for each of `requirements` that does not hold."""
+    broken = [why for found in requirements if (why := unmet(found, sections))]
+    if broken:
+        sys.stdout.flush()
+        print(*(f"{command}: {why}" for why in broken), sep="\n", file=sys.stderr)
+        sys.exit(UNMET)
+
+
+def unmet(requirement: Requirement, sections: Mapping[str, Section]) -> str:
     """Why `requirement` does not hold in every group that has its strategies; empty: it does.
+
+    Args:
+        sections: the groups by what they are called; an only one may have no name.
 
     Raises:
         CompareError: no group has them.
     """
-    named = [({s.strategy for s in section.analysis.standings}, section)
-             for section in report.sections]  # fmt: skip
-    held = [section for known, section in named if requirement.names <= known]
+    if not sections:
+        return f"require={requirement.text!r} does not hold: nothing was compared"
+    known = {label: {s.strategy for s in section.analysis.standings}
+             for label, section in sections.items()}  # fmt: skip
+    held = [label for label, names in known.items() if requirement.names <= names]
     if not held:
-        known = sorted(set().union(*(known for known, _ in named)))
+        there = sorted(set().union(*known.values()))
         raise CompareError(
             f"require={requirement.text!r}: no group has {' and '.join(sorted(requirement.names))};"
-            f" there are {', '.join(known)}"
+            f" there are {', '.join(there)}"
         )
-    broken = [f"{section.label}: {why}".removeprefix(": ")
-              for section in held if (why := _unmet(requirement, section))]  # fmt: skip
+    broken = [f"{label}: {why}".removeprefix(": ")
+              for label in held if (why := _unmet(requirement, sections[label]))]  # fmt: skip
     return f"require={requirement.text!r} does not hold: {'; '.join(broken)}" if broken else ""
 
 

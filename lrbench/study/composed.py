@@ -113,7 +113,7 @@ def compose_study(arguments: Arguments) -> Iterator[StudyConfig]:
             arguments or the files; the message is one line.
     """
     with search(arguments.config_dir) as search_path:
-        parsed = [parse(word) for word in arguments.overrides]
+        parsed = [parse(word) for word in (*arguments.job, *arguments.overrides)]
         for_hydra = [
             *search_path,
             *(o.input_line or "" for o in parsed if o.is_hydra_override()),

@@ -5,6 +5,7 @@ The pooled report has 5 % of false claims of its own, beside those of each workl
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from lrbench.compare.inference import ALPHA
 from lrbench.compare.pooled import Pooled, pooled, sentence, table
-from lrbench.compare.report import HTML, MARKDOWN, pages, write_files
+from lrbench.compare.report import HTML, JSON, MARKDOWN, dumped, pages, write_files
 from lrbench.study.arguments import Arguments
 from lrbench.study.records import StudyOutcome
 from lrbench.study.report import tracks
@@ -30,6 +31,7 @@ def of_each(arguments: Arguments, workloads: Sequence[str], folder: Path) -> dic
         words: replace(
             arguments,
             folder=folder / re.sub(r"[^\w.=-]+", "_", words),
+            first=False,
             overrides=(*arguments.overrides, *shlex.split(words)),
             settings=(*arguments.settings, "study.workloads=null", "study.looks=[]"),
         )
@@ -46,8 +48,17 @@ def pool(outcomes: Mapping[str, StudyOutcome]) -> Pooled | None:
     return pooled([analysis for analysis in found if analysis is not None], ALPHA)
 
 
-def write(outcomes: Mapping[str, StudyOutcome], folder: Path) -> tuple[str, Path]:
-    """Write the pooled report into `folder`; returns its first sentence and the page's path."""
+def write(
+    outcomes: Mapping[str, StudyOutcome], reports: Mapping[str, str], folder: Path
+) -> tuple[str, Path, str]:
+    """Write the pooled report into `folder`.
+
+    Args:
+        reports: each workload's report.json.
+
+    Returns:
+        its first sentence, the page's path, and the content of its report.json.
+    """
     found = pool(outcomes)
     told = (
         "The workloads are not pooled: that takes two or more of them with the same measure."
@@ -61,5 +72,11 @@ def write(outcomes: Mapping[str, StudyOutcome], folder: Path) -> tuple[str, Path
         "links": [f"{words}: {path / HTML}" for words, path in pages_of.items()],
     }
     page, text = pages("lrbench.study.report", "lrbench.compare")
-    files = {HTML: page("workloads.j2", **contents), MARKDOWN: text("workloads.j2", **contents)}
-    return told, write_files(files, folder)[0]
+    known = {words: json.loads(text) for words, text in reports.items()}
+    content = dumped({"together": told, "workloads": known})
+    files = {
+        HTML: page("workloads.j2", **contents),
+        MARKDOWN: text("workloads.j2", **contents),
+        JSON: content,
+    }
+    return told, write_files(files, folder)[0], content

@@ -191,6 +191,57 @@ def test_a_finished_study_is_planned_and_its_results_are_checked(
         assert why in said
 
 
+def test_programs_read_a_study(
+    finished: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = shutil.copytree(finished[0] / "study", tmp_path / "study")
+    claim = "require='cosine beats plateau'"
+    printed = started([*TINY, "--json", claim], tmp_path, code=2)
+    errors = capsys.readouterr().err
+    assert printed == (study / "report.json").read_text()
+    assert "1 epoch, fresh seeds: 4 runs, 4 of them done already" in errors
+    assert errors.splitlines()[-1].startswith(
+        "lrbench.study: require='cosine beats plateau' does not hold: exploratory: cosine and "
+        "plateau are not distinguishable: "
+    )
+    found = json.loads(printed)
+    assert found["recommended"].startswith("python -m lrbench model=mlp ")
+    assert found["ended"] == "all 2 seeds are used"
+    assert [row["seeds"] for row in found["tuned"]] == [2, 2]
+    said = started([*TINY, "require=loss(wsd) <= 1"], tmp_path, code=1)
+    assert said.endswith("the study has no wsd; study.strategies=[cosine,plateau]")
+
+
+def test_a_study_that_ends_at_its_noise_floor_shows_nothing(
+    finished: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = shutil.copytree(finished[0] / "study", tmp_path / "study")
+    noise = study / "1_epoch/noise/cosine"
+    (study / "1_epoch/tune").rename(tmp_path / "away")
+    words = ["study.noise_seeds=[0,1,3]", "study.stop_at_noise=true", "study.margin=0.001"]
+    printed = started(
+        [*TINY, *words, "--json", "--require", "cosine beats plateau"], tmp_path, code=2
+    )
+    assert len(list(noise.iterdir())) == 3
+    found = json.loads(printed)
+    assert found["groups"] == []
+    assert found["noise"]["needed"] > found["noise"]["seeds"] == 2
+    assert capsys.readouterr().err.endswith("does not hold: nothing was compared\n")
+
+
+def test_a_command_without_a_job_has_one_with_something_to_find() -> None:
+    with open_study() as found:
+        assert found.choices["experiment"] == "python_docs_gpt_tiny"
+        assert found.length == "500 steps"
+        assert len(found.study.final_seeds) == 10
+    with open_study("experiment=python_docs_gpt_tiny") as found:
+        assert (found.length, len(found.study.final_seeds)) == ("2000 steps", 20)
+    with open_study("trainer.length=9 steps") as found:
+        assert (found.choices["dataset"], found.length) == ("python_docs", "9 steps")
+    with open_study("study.workloads=['model=mlp','model=lenet']") as found:
+        assert found.choices["dataset"] == "digits"
+
+
 def test_where_all_runs_fail_the_study_stops(lrbench: Run) -> None:
     said = lrbench(*TINY, "trainer.batch_size=5000", code=1, logged=True)
     last = said.splitlines()[-1]
@@ -221,7 +272,7 @@ def test_a_plan_counts_every_phase_and_leaves_nothing(
     lrbench: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "SECONDS", 0.05)
-    said = lrbench("model=mlp", "study.budgets=[50%,100%]", "dry_run=true")
+    said = lrbench("dataset=digits", "model=mlp", "study.budgets=[50%,100%]", "dry_run=true")
     rows = plan(said)
     # 7 schedulers × 5 lrs × 2 seeds; 7 × 20 seeds and 4 × 20 untuned; 20 updates an epoch
     assert rows["15 epochs, noise floor"] == ["5", "0", "1,500"]
@@ -290,6 +341,8 @@ def test_the_folder_is_named_after_what_shapes_the_runs() -> None:
         (["model=mlp,lenet"], "model=mlp,lenet: a study takes one value"),
         (["tuner=gird"], "tuner=gird is not one of grid, optuna; did you mean grid?"),
         (["tunr=grid"], "tunr=grid: no such key; did you mean tuner?"),
+        (["--json", "dry_run=true"], "--json prints what a study found, and dry_run=true conducts"),
+        (["require=cosine bests wsd"], "require='cosine bests wsd' is not understood: write 'wsd"),
         (["dry_run=maybe"], "dry_run=maybe is not one of true, false"),
         (["-m"], "-m is not an option of lrbench"),
         (["study=four_wy"], "study=four_wy: no such study; did you mean four_way?"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from lrbench.compare import plots as comparison_plots
 from lrbench.compare import pooled
 from lrbench.compare import tables as comparison_tables
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.as_json import content
 from lrbench.compare.read import FinishedRun, Found, Problem
 from lrbench.compare.report import (
     HTML,
@@ -35,8 +33,9 @@ from lrbench.draw.figure import Picture, keep
 from lrbench.files.run_folder import STUDY
 from lrbench.study import guide
 from lrbench.study.guide import ClaimVerdict
+from lrbench.study.noise import NoiseFloor
 from lrbench.study.records import Point, Stage, StudyOutcome
-from lrbench.study.report import pictures, tables, tracks
+from lrbench.study.report import as_json, pictures, tables, tracks
 from lrbench.study.report.recommendation import Recommendation, recommend
 from lrbench.study.report.tuning import trial_error, trials_table
 from lrbench.study.runs import Runs, fresh, read_points
@@ -64,7 +63,7 @@ class Report:
         guide: a verdict on each claim, and `claims`, all of them in one table.
         missing: runs without a result, and why.
         notes: what is uneven, and what could not be used.
-        files: everything written, report.html first.
+        json: the content of report.json.
     """
 
     folder: Path
@@ -83,6 +82,7 @@ class Report:
     claims: Table
     missing: tuple[Problem, ...]
     notes: tuple[Problem, ...]
+    json: str
 
     def show(self, console: Console) -> None:
         """Print the recommendation, the results and the guide."""
@@ -91,11 +91,14 @@ class Report:
         show(self, console)
 
 
-def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
-    """Write report.html, report.md, the CSVs and the pictures into the study's folder.
+def write(
+    outcome: StudyOutcome, missing: Mapping[Path, str], floor: NoiseFloor | None = None
+) -> Report:
+    """Write report.html, report.md, report.json, the CSVs and the pictures into the study's folder.
 
     Args:
         missing: run folders without a result, and why.
+        floor: what the noise floor was, where it was measured.
 
     Raises:
         ValueError: no strategy has a finished run on the final seeds.
@@ -136,7 +139,10 @@ def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
         untuned=_untuned_tables(outcome, changed, untuned.get(full.share)),
         changed=tracks.gains_sentence(changed, outcome.default_lr) if changed else "",
         tuning=tuple(tables.tuning(outcome, stage, error) for stage in _largest_first(outcome)),
-        seeds=tuple(line for stage in _largest_first(outcome) for line in _seeds(outcome, stage)),
+        seeds=(
+            *([] if floor is None else [floor.sentence]),
+            *(line for stage in _largest_first(outcome) for line in _seeds(outcome, stage)),
+        ),
         grids=tuple(line for stage in _largest_first(outcome) for line in _grid(outcome, stage)),
         tuning_pictures=tuple(picture for picture in drawn if picture),
         budgets=_over_budgets(tuned),
@@ -145,7 +151,9 @@ def write(outcome: StudyOutcome, missing: Mapping[Path, str]) -> Report:
         claims=tables.guide(verdicts),
         missing=_missing(outcome, missing, points, own),
         notes=_notes(found, [*tuned.values(), *untuned.values()]),
+        json="",
     )
+    report = replace(report, json=dumped(as_json.content(report, outcome, floor)))
     untold = [_section(analysis, folder, None) for analysis in untuned.values()]
     _write_files(report, outcome, untold, own, runs)
     prefixes = "|".join(["", *(_prefix(share) for share in sections)])
@@ -262,7 +270,7 @@ def _write_files(
     contents = {
         HTML: page("study.j2", report=report),
         MARKDOWN: text("study.j2", report=report),
-        JSON: dumped(_content(report)),
+        JSON: report.json,
         **data_files(sections, report.missing, report.notes),
         "trials.csv": csv(trials_table(outcome.stages)),
         STUDY: _marker(outcome),
@@ -271,13 +279,6 @@ def _write_files(
         contents["guide.csv"] = csv(_claims(report.guide))
         contents["guide_runs.csv"] = csv(_guide_runs(outcome, own, runs))
     return write_files(contents, report.folder)
-
-
-def _content(report: Report) -> dict[str, Any]:
-    """What report.json holds: the tuned comparisons, the largest budget's first."""
-    again = shlex.join(["python", "-m", "lrbench.compare", str(report.folder)])
-    found = content([report.tuned, *report.smaller], again, [*report.missing, *report.notes])
-    return {**found, "recommended": report.recommendation.command}
 
 
 def _marker(outcome: StudyOutcome) -> str:
