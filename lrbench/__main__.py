@@ -28,12 +28,13 @@ def compare_sweep(folder: Path) -> None:
     """Compare the runs of a sweep and show what is found; a failure to is told, not raised."""
     from rich import get_console
 
+    from lrbench.cli.console import progress
     from lrbench.compare import compare
     from lrbench.compare.terminal import show
     from lrbench.record.display import say
 
     try:
-        show(compare([folder]), get_console())
+        show(compare([folder], progress=progress(get_console())), get_console())
     except (ValueError, OSError) as error:
         say(f"no comparison: {' '.join(str(error).split())}", "bold yellow")
 

@@ -5,6 +5,6 @@ loop, of anybody's, and imported ones.
 """
 
 from lrbench.audit.asked import LrLog
-from lrbench.audit.causes import Audit, Finding, audit
+from lrbench.audit.causes import Audit, Finding, audit, audit_each
 
-__all__ = ["Audit", "Finding", "LrLog", "audit"]
+__all__ = ["Audit", "Finding", "LrLog", "audit", "audit_each"]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lrbench.audit.fit import Array
 from lrbench.files.result import RunResult
+
+if TYPE_CHECKING:
+    from lrbench.scheduler import Scheduler
 
 # Keys of recorded schedules, by their last name; a share is one of the run.
 _WARMUP = ("warmup_steps", "num_warmup_steps", "warmup_iters", "warmup_updates", "warmup",
@@ -23,6 +29,8 @@ _RATIOS = ("min_lr_ratio", "min_lr_rate", "min_factor", "floor")
 _KINDS = {"plateau": "plateau", "restart": "restarts", "cycl": "other", "cos": "cosine",
           "linear": "linear", "wsd": "wsd", "trapez": "wsd", "stable_decay": "wsd",
           "poly": "polynomial", "constant": "constant"}  # fmt: skip
+# What an audit reads of a config.
+_JUDGED_BY = ("scheduler.", "optimizer.lr", "trainer.length", "trainer.early_stopping.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +69,26 @@ class LrLog:
         """Where `column` was logged, and its values, both (N,)."""
         if column not in self.history:
             return np.empty(0), np.empty(0)
-        rows = self.history[["step", column]].dropna()
-        return rows["step"].to_numpy(dtype=float), rows[column].to_numpy(dtype=float)
+        steps, values = (self.history[name].to_numpy(dtype=float) for name in ("step", column))
+        known = ~(np.isnan(steps) | np.isnan(values))
+        return steps[known], values[known]
+
+    @property
+    def key(self) -> bytes:
+        """Equal for two logs of which an audit would say the same: same lr, settings and length."""
+        columns = [str(c) for c in self.history if str(c) == "lr" or str(c).startswith("lr/")]
+        settings = {k: v for k, v in self.config.items() if k.startswith(_JUDGED_BY)}
+        told = (self.steps, self.completed, self.strategy, self.steps_per_epoch, self.resumes)
+        text = repr((columns, sorted(settings.items()), told))
+        if "plateau" in text.lower():
+            columns.append("val_loss")
+        if self.steps_per_epoch is None:
+            columns.append("epoch")
+        found = hashlib.blake2b(text.encode())
+        for column in columns:
+            for part in self.points(column):
+                found.update(part.tobytes() + b",")
+        return found.digest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +183,8 @@ def _floor(settings: Mapping[str, Any], peak: float | None) -> float | None:
 
 def _own(log: LrLog) -> Asked:
     """The schedule of lrbench that the config describes, laid out on the run."""
-    from lrbench.config import ConfigError, build, duration
-    from lrbench.scheduler import Plateau, Scheduler
+    from lrbench.config import ConfigError, duration
+    from lrbench.scheduler import Plateau
 
     node = _nested({k: v for k, v in log.config.items() if k.startswith("scheduler.")})
     base = _number(log.config.get("optimizer.lr"))
@@ -167,7 +193,7 @@ def _own(log: LrLog) -> Asked:
         epochs = log.history.get("epoch", pd.Series(dtype=float)).dropna()
         per_epoch = round(log.steps / epochs.iloc[-1]) if len(epochs) and epochs.iloc[-1] else total
     try:
-        scheduler = build(node["scheduler"], "scheduler", Scheduler)
+        scheduler = _built(json.dumps(node["scheduler"]))
         length = log.config.get("trainer.length")
         timed = length is not None and duration.parse(str(length), length=True)[1] == "seconds"
         if timed or any(str(column).startswith("lr/") for column in log.history):
@@ -193,6 +219,16 @@ def _own(log: LrLog) -> Asked:
             [plan.factor(step) for step in np.clip(t, 0, total - 1)]
         ),
     )  # fmt: skip
+
+
+@lru_cache
+def _built(node: str) -> Scheduler:
+    """The schedule that `node`, a config as JSON, describes."""
+    from lrbench.config import build
+    from lrbench.scheduler import Scheduler
+
+    found: Scheduler = build(json.loads(node), "scheduler", Scheduler)
+    return found
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

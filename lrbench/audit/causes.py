@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +57,16 @@ def audit(log: LrLog) -> Audit:
     if wanted.exact is not None and not causes and log.completed:
         causes = [_unexplained(wanted, steps, lrs, form.peak)]
     return Audit(_describe(form, length), (*always, *causes))
+
+
+def audit_each(logs: Iterable[LrLog]) -> Iterator[Audit]:
+    """`audit` of each of `logs`; equal ones, such as a strategy's on its seeds, are judged once."""
+    known: dict[bytes, Audit] = {}
+    for log in logs:
+        key = log.key
+        if key not in known:
+            known[key] = audit(log)
+        yield known[key]
 
 
 def _length(log: LrLog, wanted: Asked, steps: Array, gap: float) -> tuple[Asked, float]:

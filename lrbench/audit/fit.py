@@ -137,48 +137,58 @@ def _descent(steps: Array, y: Array, whole: Array, gap: float) -> tuple[str, flo
     steps, y = steps[chosen], y[chosen]
     found: list[tuple[float, str, float, float, float]] = []
     for name, (inverse, shape) in _ENDING.items():
-        floors = [floor] if held else [0.0, *np.linspace(0, y[-1], 12)[1:]]
-        tried = [_try(steps, y, inverse, shape, low, gap) for low in floors]
-        best = int(np.argmin([error for error, *_ in tried]))
+        lows = np.array([floor]) if held else np.append(0.0, np.linspace(0, y[-1], 12)[1:])
+        tried = _tried(steps, y, inverse, shape, lows, gap)
+        best = int(np.argmin(tried[0]))
         if not held and best and tried[0][0] > FITS / 20:
-            near = np.linspace(floors[best - 1], floors[min(best + 1, len(floors) - 1)], 15)
-            more = [_try(steps, y, inverse, shape, low, gap) for low in near]
-            tried += more
-            best = int(np.argmin([error for error, *_ in tried]))
+            near = np.linspace(lows[best - 1], lows[min(best + 1, len(lows) - 1)], 15)
+            lows = np.append(lows, near)
+            tried = np.append(tried, _tried(steps, y, inverse, shape, near, gap), axis=1)
+            best = int(np.argmin(tried[0]))
         best = 0 if tried[0][0] < FITS / 20 else best
-        error, start, end, low = tried[best]
-        found.append((error, name, start, end, low))
+        error, start, end = map(float, tried[:, best])
+        found.append((error, name, start, end, float(lows[best])))
     for name, (inverse, shape) in _ENDLESS.items():
         above = y > max(floor if held else 0.0, 1e-6) + CHANGE
-        error, start, _, _ = _try(steps[above], y[above], inverse, shape, 0.0, np.inf)
-        found.append((error, name, start, np.nan, floor))
+        error, start, _ = _tried(steps[above], y[above], inverse, shape, np.zeros(1), np.inf)[:, 0]
+        found.append((float(error), name, float(start), np.nan, floor))
     error, name, start, end, low = min(found, key=lambda form: form[0])
     return (name, start, end, low) if error < FITS else ("", np.nan, np.nan, floor)
 
 
-def _try(
+def _tried(
     steps: Array,
     y: Array,
     inverse: Callable[[Array], Array],
     shape: Callable[[Array], Array],
-    low: float,
+    lows: Array,
     gap: float,
-) -> tuple[float, float, float, float]:
-    """The largest error of one shape with the floor `low`, its start, end and floor."""
-    nothing = np.inf, np.nan, np.nan, low
-    if low >= 1 - RISE:
-        return nothing
-    z = (y - low) / (1 - low)
+) -> Array:
+    """One shape with each of the floors `lows` (F,): its largest error, start and end, (3, F).
+
+    The error is infinite where the shape cannot be fitted. Of one with an infinite `gap` the
+    descent has no end.
+    """
+    if not len(y):
+        return np.tile([[np.inf], [np.nan], [np.nan]], len(lows))
+    low = np.minimum(lows, 1 - RISE)[:, None]
+    z = (y - low) / (1 - low)  # (F, N)
     inside = (z > 0.005) & (z < 0.995)
-    if inside.sum() < MIN_POINTS - 2:
-        return nothing
-    slope, first = np.polyfit(steps[inside], inverse(z[inside]), 1)
-    if slope <= 0:
-        return nothing
-    start, length = -first / slope, 1 / slope
-    passed = np.maximum((steps - start) / length, 0.0)
-    ends = np.isfinite(gap)
-    if ends and start < steps[0] - 3 * gap - 0.02 * (steps[-1] - steps[0]):
-        return nothing
-    drawn = low + (1 - low) * shape(np.minimum(passed, 1.0) if ends else passed)
-    return float(np.abs(drawn - y).max()), start, start + length, low
+    straight = inverse(np.clip(z, 0.005, 0.995))
+    num = np.maximum(inside.sum(axis=1, keepdims=True), 1)
+    middle = (inside * steps).sum(axis=1, keepdims=True) / num
+    height = (inside * straight).sum(axis=1, keepdims=True) / num
+    away = inside * (steps - middle)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = (away * straight).sum(axis=1, keepdims=True) / (away**2).sum(axis=1, keepdims=True)
+        start, length = middle - height / slope, 1 / slope
+        passed = np.maximum((steps - start) / length, 0.0)
+        ends = np.isfinite(gap)
+        drawn = low + (1 - low) * shape(np.minimum(passed, 1.0) if ends else passed)
+        error = np.abs(drawn - y).max(axis=1)
+    fits = (inside.sum(axis=1) >= MIN_POINTS - 2) & (slope[:, 0] > 0) & (lows < 1 - RISE)
+    if ends:
+        fits &= start[:, 0] >= steps[0] - 3 * gap - 0.02 * (steps[-1] - steps[0])
+    return np.where(
+        fits, [error, start[:, 0], (start + length)[:, 0]], [[np.inf], [np.nan], [np.nan]]
+    )

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrbench.cli.console import Progress, silent
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -83,7 +85,11 @@ class Comparison:
 
 
 def compare(
-    dirs: str | Path | Sequence[str | Path], output: str | Path | None = None, **settings: Any
+    dirs: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    progress: Progress = silent,
+    **settings: Any,
 ) -> Comparison:
     """Read the run folders in and below `dirs`, compare them, and write the report.
 
@@ -91,6 +97,7 @@ def compare(
         dirs: a folder of runs, of one sweep or several; or several folders.
         output: where to write; None: the first of `dirs`, or "comparison" in it if it is a study's,
             which has a report of its own.
+        progress: shows how far the reading is, as `lrbench.cli.console.progress` does.
         settings: see `lrbench.compare.settings.Settings` (metric, margin, planned_seeds, ...).
 
     Raises:
@@ -106,10 +113,11 @@ def compare(
     studies = [folder for folder in folders if final_folders(folder)]
 
     # Half a second of imports, only once there is something to compare.
-    from lrbench.audit import LrLog, audit
+    from lrbench.audit import LrLog, audit_each
     from lrbench.compare.analysis import analyse
+    from lrbench.compare.conditions import LR
     from lrbench.compare.family import family_of
-    from lrbench.compare.groups import LR, split
+    from lrbench.compare.groups import split
     from lrbench.compare.heat_map import heat_map
     from lrbench.compare.plots import PICTURES, draw
     from lrbench.compare.pooled import pooled
@@ -118,15 +126,16 @@ def compare(
     from lrbench.compare.verdict import verdict
     from lrbench.draw.figure import keep
 
-    found = read(run_folders)
+    found = read(run_folders, progress)
     vary = (*checked.vary, *([LR] if studies else []))  # each strategy was tuned by itself
     groups, notes = split(found.runs, vary, checked.ignore, checked.metric, checked.x)
     what = "is a study's: its runs on fresh seeds are compared, not those that tuned it"
     notes += [Problem(str(folder), what) for folder in studies]
-    for run in found.runs:  # whether each used the lr that its schedule would have given
-        if run.history is not None:
-            told = audit(LrLog.of(run.result, run.history, run.config)).findings
-            notes += [Problem(run.name, str(finding)) for finding in told]
+    logs = [(run.name, LrLog.of(run.result, run.history, run.config))
+             for run in found.runs if run.history is not None]  # fmt: skip
+    audits = audit_each(log for _, log in logs)  # whether each used the lr of its schedule
+    notes += [Problem(name, str(told)) for (name, _), audit in zip(logs, audits, strict=True)
+              for told in audit.findings]  # fmt: skip
     analyses = []
     for group in groups:
         try:

@@ -64,6 +64,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _compare(words: list[str]) -> None:
+    from rich.console import Console
+
+    from lrbench.cli.console import progress
+
     keys = {name: name.replace("_", "-") for name in OPTIONS}
     own = [
         f"--{keys[key]}={value}" if (key := word.partition("=")[0]) in keys else word
@@ -77,14 +81,13 @@ def _compare(words: list[str]) -> None:
         given["targets"] = tuple(given["targets"].split(","))
     requirements = [parse(text) for text in given.pop("require")]
     as_json = given.pop("json", False)
-    comparison = compare(given.pop("dirs"), given.pop("output", None), **given)
+    shown = progress(Console(stderr=True))
+    comparison = compare(given.pop("dirs"), given.pop("output", None), progress=shown, **given)
     if as_json:
         from lrbench.compare.report import dumped
 
         print(dumped(comparison.report.content), end="")
     else:
-        from rich.console import Console
-
         from lrbench.compare.terminal import show
 
         show(comparison, Console(highlight=False))

@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from lrbench.compare.conditions import SPLIT
 from lrbench.compare.evaluations import PHASES, Evaluations
 from lrbench.compare.family import Family
 from lrbench.compare.find import CompareError
-from lrbench.compare.groups import SPLIT, Group, Member
+from lrbench.compare.groups import Group, Member
 from lrbench.compare.inference import Intervals
 from lrbench.compare.pairs import BLOCK, compared, marked, ordered
 from lrbench.compare.preference import preference

@@ -49,12 +49,14 @@ class Evaluations:
             axis: the column that says when.
         """
         column = f"val_{measure.name}"
-        if history is None or column not in history or not history[column].notna().any():
+        if history is None or column not in history:
             return None
-        rows = history[history[column].notna() & history[axis].notna()]
-        loss = "val_loss" if "val_loss" in rows else column
-        at, losses, values = (rows[c].to_numpy() for c in (axis, loss, column))
-        return cls(at, losses, values, measure)
+        loss = "val_loss" if "val_loss" in history else column
+        at, losses, values = (history[c].to_numpy() for c in (axis, loss, column))
+        if np.isnan(values).all():
+            return None
+        known = ~(np.isnan(values) | np.isnan(at))
+        return cls(at[known], losses[known], values[known], measure)
 
     def reaches(self, at: float) -> bool:
         """Whether there are evaluations on both sides of `at`, or at it."""

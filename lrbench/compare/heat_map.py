@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.groups import LR, number
+from lrbench.compare.conditions import LR, number
 from lrbench.draw import figure, palette
 from lrbench.draw.figure import Picture
 from lrbench.task.measure import POINTS, Measure

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import stats
 
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.groups import number
+from lrbench.compare.conditions import number
 
 LEVEL = 0.95
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.answer import answer
+from lrbench.compare.conditions import number
 from lrbench.compare.curve_plots import loss, lr, validation
-from lrbench.compare.groups import number
 from lrbench.compare.rows import AtLr
 from lrbench.draw import figure, palette
 from lrbench.draw.figure import WIDTH, Drawing, Look, Picture, new_figure

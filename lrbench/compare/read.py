@@ -9,15 +9,18 @@ Texts from the files are cleaned here, once, of what a terminal would obey.
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lrbench.cli.console import Progress, silent
 from lrbench.compare.find import CompareError
 from lrbench.config import flatten
 from lrbench.files import run_folder
@@ -89,13 +92,13 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
 
 
-def read(run_folders: Sequence[tuple[Path, str]]) -> Found:
-    """Read the run folders that `find` found.
+def read(run_folders: Sequence[tuple[Path, str]], progress: Progress = silent) -> Found:
+    """Read the run folders that `find` found, and show by `progress` how far it is.
 
     Raises:
         CompareError: none holds a finished run.
     """
-    found = collect(run_folders)
+    found = collect(run_folders, progress)
     if not found.runs:
         others = [*found.unfinished, *found.problems]
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -103,10 +106,10 @@ def read(run_folders: Sequence[tuple[Path, str]]) -> Found:
     return found
 
 
-def collect(run_folders: Sequence[tuple[Path, str]]) -> Found:
+def collect(run_folders: Sequence[tuple[Path, str]], progress: Progress = silent) -> Found:
     """What `run_folders` (folder and name) hold, be it nothing."""
     found = Found()
-    for path, name in run_folders:
+    for path, name in progress(run_folders, "reading runs"):
         try:
             run = _read_run(path, name, found)
         except _Unusable as error:
@@ -164,7 +167,7 @@ def _read_config(path: Path, result: RunResult) -> dict[str, Any]:
     name = ".hydra/config.yaml"
     try:
         text = read_bytes(path / name).decode()
-        config = parse_yaml(text)
+        config = _parsed(text)
         leaves = flatten(config)
     except FileNotFoundError:
         return {}
@@ -182,6 +185,28 @@ def _read_config(path: Path, result: RunResult) -> dict[str, Any]:
     return {key: value for key, value in leaves.items() if key not in run_folder.STEERING}
 
 
+_TOP = re.compile(r"^(?=[A-Za-z_]\w*:(?:[ \n]|$))", re.MULTILINE)  # where a setting begins
+_UNINDENTED = re.compile(r"^\S", re.MULTILINE)
+
+
+def _parsed(text: str) -> Any:
+    """`parse_yaml` of a config, each of whose topmost settings is parsed once for all runs."""
+    head, *parts = _TOP.split(text)
+    if not head and len(parts) == len(_UNINDENTED.findall(text)):
+        try:
+            return {key: value for part in parts for key, value in _part(part).items()}
+        except ReadError:
+            pass  # the whole text says what is wrong, and where
+    return parse_yaml(text)
+
+
+@lru_cache(maxsize=4096)
+def _part(text: str) -> dict[str, Any]:
+    """One setting with all below it; who is given it changes nothing in it."""
+    found: dict[str, Any] = parse_yaml(text)
+    return found
+
+
 def _read_history(path: Path, result: RunResult) -> tuple[pd.DataFrame | None, str]:
     """The history, or None and what is wrong with it; nothing is where there is none."""
     try:
@@ -193,11 +218,13 @@ def _read_history(path: Path, result: RunResult) -> tuple[pd.DataFrame | None, s
     written = result.files.get("history.csv")
     if isinstance(written, Mapping) and written.get("crc32") != zlib.crc32(data):
         return None, "history.csv is damaged (it is not what the run wrote)"
-    lines = data.splitlines()
-    if not lines:
+    header, _, rest = data.partition(b"\n")
+    if not header:
         return None, "history.csv is empty"
-    if not data.endswith(b"\n") and lines[-1].count(b",") != lines[0].count(b","):
-        return None, "history.csv is cut off in the middle of a line"
+    if rest and not data.endswith(b"\n"):
+        last = data[data.rfind(b"\n") :]
+        if last.count(b",") != header.count(b","):
+            return None, "history.csv is cut off in the middle of a line"
     try:
         history = pd.read_csv(io.BytesIO(data), dtype=np.float64)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' ParserError is a ValueError
@@ -212,10 +239,10 @@ def _read_history(path: Path, result: RunResult) -> tuple[pd.DataFrame | None, s
         history["units"] = history["step"] * per_step
     for measure in result.measures:
         if measure.unit == POINTS and measure.higher_is_better:
-            columns = [c for c in (f"train_{measure.name}", f"val_{measure.name}") if c in history]
-            shares = history[columns].to_numpy() * measure.scale
-            if ((shares < 0) | (shares > 100 * (1 + 1e-6))).any():
-                return None, f"history.csv is damaged ({measure.name} outside its range)"
+            for column in (f"train_{measure.name}", f"val_{measure.name}"):
+                shares = history[column].to_numpy() * measure.scale if column in history else steps
+                if column in history and ((shares < 0) | (shares > 100 * (1 + 1e-6))).any():
+                    return None, f"history.csv is damaged ({measure.name} outside its range)"
     return history, ""
 
 

@@ -18,7 +18,7 @@ from lrbench.cli.wording import counted
 from lrbench.compare import tables
 from lrbench.compare.analysis import Analysis, evaluated_on
 from lrbench.compare.as_json import content
-from lrbench.compare.groups import number
+from lrbench.compare.conditions import number
 from lrbench.compare.pooled import Pooled, sentence, table
 from lrbench.compare.read import Problem
 from lrbench.compare.rows import frame

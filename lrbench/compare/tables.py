@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lrbench.compare.analysis import REFERENCE, Analysis
-from lrbench.compare.groups import number
+from lrbench.compare.conditions import number
 from lrbench.compare.inference import ALPHA
 from lrbench.compare.rows import AtLr, Mean, Pair, Reached, Standing
 from lrbench.compare.settings import metric_name

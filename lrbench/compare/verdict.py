@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from lrbench.cli.wording import listed
 from lrbench.compare.analysis import Analysis, evaluated_on
-from lrbench.compare.groups import abridge, number
+from lrbench.compare.conditions import abridge, number
 from lrbench.compare.inference import ENOUGH, Difference
 from lrbench.compare.pairs import SOME_DIVERGED
 from lrbench.compare.rows import Pair, Standing, runs_and_divergences

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import shlex
@@ -20,7 +21,7 @@ from rich.console import Console
 
 from lrbench.cli import shell
 from lrbench.cli.argv import Argv, read_argv
-from lrbench.cli.console import line
+from lrbench.cli.console import line, print_json
 from lrbench.config import CONF, ConfigError, search, trust
 from lrbench.files import run_folder
 from lrbench.find_lr.advice import Advice, advise, caution
@@ -29,7 +30,7 @@ from lrbench.find_lr.files import move_events, output_folder, write_points, writ
 from lrbench.find_lr.findings import conclude
 from lrbench.find_lr.settings import RangeTest, from_config
 from lrbench.find_lr.tape import Ramp
-from lrbench.find_lr.terminal import show
+from lrbench.find_lr.terminal import as_json, show
 from lrbench.record.display import ConsoleHandler
 from lrbench.run.parts import build_parts
 
@@ -48,7 +49,8 @@ which schedule the last line is for. Keys of the range test itself, and their va
 
 {keys}
 
-Options: --config-dir DIR (also choose from your own config files), --help.
+Options: --config-dir DIR (also choose from your own config files), --json (print what was found
+as JSON instead), --help.
 HYDRA_FULL_ERROR=1 shows the traceback behind an error."""
 
 SETTINGS = tuple(field.name for field in fields(RangeTest))
@@ -105,11 +107,12 @@ def find_lr(words: Argv, console: Console) -> None:
             line(console, describe(curves[-1]))
         findings = conclude(curves, settings)
         advice = list(advise(findings, built.optimizer.algorithm.target))
+        chosen = next((a for a in advice if a.strategy == choices.scheduler), advice[0])
+        told = list(commands(words, chosen))
         console.print()
         show(findings, advice, caution(settings), console)
         console.print()
-        chosen = next((a for a in advice if a.strategy == choices.scheduler), advice[0])
-        for command in commands(words, chosen):
+        for command in told:
             line(console, command, "bold")
         if output is not None:
             from lrbench.find_lr.picture import save_picture  # imports matplotlib
@@ -124,6 +127,9 @@ def find_lr(words: Argv, console: Console) -> None:
                 f"wrote {output}: settings.json, points.csv, loss_vs_lr.png and .svg, and events:",
             )
             line(console, f"  tensorboard --logdir {shlex.quote(str(output))}")
+    if "--json" in words.options:
+        where = {"commands": told, "folder": None if output is None else str(output)}
+        print_json({"title": title, "seeds": list(seeds), **as_json(findings, advice), **where})
 
 
 def compose_config(words: Argv) -> DictConfig:
@@ -177,15 +183,19 @@ def help_text() -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
+    shell.run("lrbench.find_lr", _find_lr, argv, help=help_text)
+
+
+def _find_lr(words: list[str]) -> None:
+    options = {"--json": ("--json", False)}
+    found = read_argv(words, command="lrbench.find_lr", options=options)
+    if "--json" in found.options:  # and nothing else
+        find_lr(found, Console(file=io.StringIO()))
+        return
     progress: Any = logging.getLogger("lrbench.record.display")  # a line now and then in a pipe
     progress.addHandler(ConsoleHandler())
     progress.setLevel(logging.INFO)
-    shell.run(
-        "lrbench.find_lr",
-        lambda words: find_lr(read_argv(words, command="lrbench.find_lr"), get_console()),
-        argv,
-        help=help_text,
-    )
+    find_lr(found, get_console())
 
 
 if __name__ == "__main__":

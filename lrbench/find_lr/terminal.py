@@ -1,8 +1,10 @@
-"""The findings in a terminal or a pipe."""
+"""The findings in a terminal or a pipe, and for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -35,3 +37,15 @@ def show(findings: Findings, advice: Sequence[Advice], caution: str, console: Co
     line(console, caution)
     for warning in findings.warnings:
         warn(console, warning)
+
+
+def as_json(findings: Findings, advice: Sequence[Advice]) -> dict[str, Any]:
+    """The same for programs: each rule's lr of each seed, the range, and each schedule's lr."""
+    spreads = {**findings.suggestions, "lowest loss": findings.lowest}
+    return {
+        "rules": {rule: list(spread.lrs) for rule, spread in spreads.items()},
+        "low": findings.low,
+        "high": findings.high,
+        "schedules": [asdict(item) for item in advice],
+        "warnings": list(findings.warnings),
+    }

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lrbench.cli import shell
-from lrbench.cli.console import line, warn
+from lrbench.cli.console import line, print_json, warn
 from lrbench.config import CONF, ConfigError
 from lrbench.draw import palette
 from lrbench.files import run_folder
@@ -19,7 +19,7 @@ from lrbench.preview.arguments import HELP, PICTURE_ENDINGS, Arguments, parse
 from lrbench.preview.compose import Choice, compose
 from lrbench.preview.curve import ScheduleCurve, crowded, with_groups
 from lrbench.preview.replay import History, read_history, starting_overrides
-from lrbench.preview.summary import notes, table, write_csv
+from lrbench.preview.summary import as_json, notes, table, write_csv
 from lrbench.preview.terminal import Line, plot
 
 
@@ -38,18 +38,9 @@ def preview(arguments: Arguments, console: Console) -> None:
     many = len(choices) > 1
     curves = [c for choice in choices for c in _lay_out(choice, arguments, history, many=many)]
 
-    title = describe(curves)
-    line(console, f"{title}\n")
-    for text in plots(curves, console.width) if "utf" in console.encoding else ():
-        console.print(text)
-        console.print()
-    console.print(table(curves))
-    console.print()
-    for note in notes(curves, differences(history, choices)):
-        line(console, note)
-    for curve in curves:
-        for warning in curve.warnings:
-            warn(console, f"{curve.label}: {warning}")
+    title, told = describe(curves), list(notes(curves, differences(history, choices)))
+    if not arguments.json:
+        _show(curves, title, told, console)
     paths = picture_paths(arguments.output, curves)
     if paths:
         from lrbench.preview.picture import save_picture  # imports matplotlib
@@ -58,8 +49,30 @@ def preview(arguments: Arguments, console: Console) -> None:
     if arguments.csv is not None:
         write_csv(arguments.csv, curves)
         paths = [*paths, arguments.csv]
+    if arguments.json:
+        schedules = [as_json(curve) for curve in curves]
+        print_json({"title": title, "schedules": schedules, "notes": told,
+                    "files": list(map(str, paths))})  # fmt: skip
+        return
     for path in paths:
         line(console, f"wrote {path}")
+
+
+def _show(
+    curves: Sequence[ScheduleCurve], title: str, told: Sequence[str], console: Console
+) -> None:
+    """Print the plots, the table and what there is to say."""
+    line(console, f"{title}\n")
+    for text in plots(curves, console.width) if "utf" in console.encoding else ():
+        console.print(text)
+        console.print()
+    console.print(table(curves))
+    console.print()
+    for note in told:
+        line(console, note)
+    for curve in curves:
+        for warning in curve.warnings:
+            warn(console, f"{curve.label}: {warning}")
 
 
 def _lay_out(

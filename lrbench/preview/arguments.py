@@ -34,8 +34,9 @@ Keys of the preview itself:
   steps_per_epoch=N     optimizer updates per epoch, where the dataset's size is not known yet
   num_train=N           or: the number of training examples, validation not counted
 
-Options: --config-dir DIR (also choose from your own config files), --help; trust=MODULE or
-trust=[MODULE,MODULE] allows those files to name code of yours.
+Options: --config-dir DIR (also choose from your own config files), --json (print the numbers as
+JSON instead), --help; trust=MODULE or trust=[MODULE,MODULE] allows those files to name code of
+yours.
 HYDRA_FULL_ERROR=1 shows the traceback behind an error."""
 
 OWN_KEYS = ("output", "csv", "scale", "history", "steps_per_epoch", "num_train")
@@ -51,6 +52,7 @@ class Arguments:
     overrides: tuple[str, ...] = ()
     config_dir: Path | None = None
     help: bool = False
+    json: bool = False
     output: str | None = "default"
     csv: Path | None = None
     scale: str = "linear"
@@ -71,6 +73,7 @@ def parse(argv: Sequence[str]) -> Arguments:
             argv,
             OWN_KEYS,
             command="lrbench.preview",
+            options={"--json": ("--json", False)},
             config_keys=CONFIG_KEYS,
             ignored=("-m", "--multirun"),
         )
@@ -94,6 +97,7 @@ def _checked(words: Argv) -> Arguments:
         overrides=tuple(words.overrides),
         config_dir=words.config_dir,
         help=words.help,
+        json="--json" in words.options,
         output=output,
         csv=Path(own["csv"]).expanduser() if "csv" in own else None,
         scale=scale,

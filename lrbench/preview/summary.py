@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -49,6 +50,23 @@ def table(curves: Sequence[ScheduleCurve]) -> Table:
             row.append(_validity(curve))
         result.add_row(*row)
     return result
+
+
+def as_json(curve: ScheduleCurve) -> dict[str, Any]:
+    """The table's row of one schedule, for programs."""
+    lr = curve.lr
+    return {
+        "schedule": curve.label,
+        "peak_lr": float(lr.max()),
+        "first_lr": float(lr[0]),
+        "last_lr": float(lr[-1]),
+        "warmup_updates": warmup_updates(curve.factors),
+        "total_updates": curve.total_steps,
+        "steps_per_epoch": curve.steps_per_epoch,
+        "area": area(curve.factors),
+        "replay_valid_to": None if curve.mark is None else curve.mark.step,
+        "warnings": list(curve.warnings),
+    }
 
 
 def _validity(curve: ScheduleCurve) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from lrbench.audit import Audit, LrLog, audit
+from lrbench.audit import Audit, LrLog, audit, audit_each, causes
 from lrbench.audit.__main__ import main
 from lrbench.config import CONF, build, flatten
 
@@ -222,6 +222,24 @@ def test_clean_logs_raise_no_alarm() -> None:
     assert number >= 100
 
 
+def test_equal_logs_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[LrLog] = []
+
+    def counted(log: LrLog) -> Audit:
+        judged.append(log)
+        return audit(log)
+
+    monkeypatch.setattr(causes, "audit", counted)
+    faulty, other = log(lambda t: held(2 * t), **W), log(held, **W)
+    short = LrLog(**{**vars(other), "steps": TOTAL // 2})
+    told = list(audit_each([faulty, other, faulty, other, short]))
+    assert [bool(each.findings) for each in told[:4]] == [True, False, True, False]
+    assert len(judged) == 3
+    plateaus = [plateau_without_losses(), plateau_without_losses()]
+    plateaus[1].history["val_loss"] = np.linspace(2, 1, len(plateaus[1].history))  # it improves
+    assert [len(each.findings) for each in audit_each(plateaus)] == [1, 0]
+
+
 def test_an_own_run_that_was_stepped_twice_an_update(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,5 +257,9 @@ def test_an_own_run_that_was_stepped_twice_an_update(
     with pytest.raises(SystemExit) as ended:
         main([str(tmp_path)])
     assert ended.value.code == 2
-    said = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--json"])
+    said, _, told = capsys.readouterr().out.partition("{")
+    (run,) = json.loads("{" + told)["runs"]
+    assert [finding["cause"] for finding in run["findings"]] == ["stepped too often"]
     assert "stepped too often: its lr at update n is that of 2 n: 2 times an update" in said

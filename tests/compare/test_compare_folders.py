@@ -12,9 +12,10 @@ from comparison_runs import write_run, write_sweep
 
 from lrbench.compare.find import CompareError, find
 from lrbench.compare.groups import Group, split
-from lrbench.compare.read import Found
+from lrbench.compare.read import Found, _parsed
 from lrbench.compare.read import read as read_runs
 from lrbench.files.checksum import sealed_object
+from lrbench.files.reading import ReadError, parse_yaml
 
 
 def read(folders: list[Path]) -> Found:
@@ -472,3 +473,27 @@ def test_wrong_types_that_no_rule_forbids_stop_nothing(tmp_path: Path) -> None:
     assert [run.name for run in found.runs] == ["0", "1"]
     (group,), _ = groups_of(tmp_path)
     assert len(group.members) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model:\n  depth: 8\nseed: 1\n",
+        "model:\n  # said so\n  depth: 8\n\nseed: 1  # of four\nempty:\n",
+        "# a word first\nseed: 1\n",
+        "means:\n- 0.5\n- 1e-3\nseed: 1\n",
+        "seed: 1\nseed: 2\n",
+        'text: "two\nlines: of it"\nseed: 1\n',
+        "text: |\n  a: b\nseed: 1\n",
+        "- 1\n",
+        "seed: [1,\nb: 2]\n",
+    ],
+)
+def test_a_config_is_read_part_by_part_as_it_is_whole(text: str) -> None:
+    try:
+        whole = parse_yaml(text)
+    except ReadError:
+        with pytest.raises(ReadError):
+            _parsed(text)
+    else:
+        assert _parsed(text) == whole

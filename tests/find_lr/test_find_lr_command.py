@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
 from pathlib import Path
@@ -153,3 +154,14 @@ def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SystemExit, match="start it without torchrun"):
         main(SHORT)
+
+
+def test_what_was_found_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    main([*SHORT, "num_seeds=1", "output=null", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["seeds"] == [0]
+    assert set(found["rules"]) == {"steepest", "valley", "minimum / 10", "lowest loss"}
+    assert found["high"] == found["rules"]["lowest loss"][0]
+    onecycle = found["schedules"][0]
+    assert onecycle["high"] == found["high"]
+    assert any(f"optimizer.lr={found['schedules'][2]['lr']:g}" in c for c in found["commands"])

@@ -95,6 +95,16 @@ def test_without_arguments_the_default_config_is_shown(preview: Preview, tmp_pat
     assert not (tmp_path / "outputs").exists()
 
 
+def test_the_numbers_for_programs(preview: Preview, tmp_path: Path) -> None:
+    found = json.loads(preview("scheduler=linear,constant", "--json").stdout)
+    linear, constant = found["schedules"]
+    assert (linear["schedule"], linear["peak_lr"], linear["total_updates"]) == ("linear", 0.1, 300)
+    assert linear["area"] == pytest.approx(301 / 600)  # of 1, 299/300, ..., 1/300
+    assert (constant["last_lr"], constant["area"]) == (0.1, 1.0)
+    assert all((tmp_path / name).is_file() for name in found["files"])
+    assert len(found["files"]) == 2
+
+
 def test_a_terminal_without_unicode(tmp_path: Path) -> None:
     words = ["optimizer.lr=0.1,0.2", "output=null"]
     result = run(*words, cwd=tmp_path, PYTHONIOENCODING="ascii")

@@ -10,8 +10,9 @@ import pandas as pd
 
 from lrbench.cli.wording import listed
 from lrbench.compare.analysis import Analysis, analyse
+from lrbench.compare.conditions import LR
 from lrbench.compare.family import EXPLORATORY, Family, reading
-from lrbench.compare.groups import LR, together
+from lrbench.compare.groups import together
 from lrbench.compare.inference import Difference
 from lrbench.compare.settings import Settings
 from lrbench.compare.tables import NOTHING, Table
