@@ -44,5 +44,7 @@ def plain_text(text: object, limit: int = 300) -> str:
 
     At most `limit` characters; what is left out is marked by an ellipsis.
     """
-    shown = "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in str(text))
+    shown = str(text)
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
