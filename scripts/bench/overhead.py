@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import time
 from collections.abc import Sequence
 
 import torch
-from common import JOBS, WARM_UP, Job, heading, interleaved, spread, table, train
+from common import (
+    JOBS,
+    WARM_UP,
+    Job,
+    clock,
+    count_processor_time,
+    heading,
+    interleaved,
+    spread,
+    table,
+    train,
+)
 
 from lrbench.dataset import Data
 
@@ -26,12 +36,12 @@ def bare(job: Job, data: Data, num_steps: int) -> float:
     loop.model.train()
     model, optimizer = loop.forward, loop.optimizer
     batches = [data.train.batch(i, seed=0, batch_size=job.batch_size) for i in range(4)]
-    began = time.perf_counter()
+    began = clock()
     for step, (images, labels) in enumerate(
         itertools.islice(itertools.cycle(batches), WARM_UP + num_steps)
     ):
         if step == WARM_UP:
-            began = time.perf_counter()
+            began = clock()
         with loop.autocast():
             logits = model(images)
         loop.task.loss(logits.float(), labels).backward()
@@ -39,7 +49,7 @@ def bare(job: Job, data: Data, num_steps: int) -> float:
             torch.nn.utils.clip_grad_norm_(loop.model.parameters(), job.clip)
         optimizer.step()
         optimizer.zero_grad()
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def main(models: Sequence[str], repeats: int) -> None:
@@ -71,7 +81,10 @@ if __name__ == "__main__":
     parser.add_argument("models", nargs="*", default=list(JOBS), help=f"of {', '.join(JOBS)}")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, help="torch's threads")
+    parser.add_argument("--processor-time", action="store_true", help="on a busy machine")
     arguments = parser.parse_args()
+    if arguments.processor_time:
+        count_processor_time()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     main(arguments.models, arguments.repeats)

@@ -24,7 +24,6 @@ import logging
 import math
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -35,7 +34,18 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 import torch.nn.functional as F
-from common import JOBS, WARM_UP, Job, heading, interleaved, spread, table, train
+from common import (
+    JOBS,
+    WARM_UP,
+    Job,
+    clock,
+    count_processor_time,
+    heading,
+    interleaved,
+    spread,
+    table,
+    train,
+)
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -115,7 +125,7 @@ def plain_epochs(
     """Train as the tutorials do; seconds of each epoch."""
     optimizer, schedule = optimizer_and_schedule(model, lr, num_epochs * len(loader))
     for _ in range(num_epochs):
-        began = time.perf_counter()
+        began = clock()
         model.train()
         total_loss, right = 0.0, 0
         for images, labels in loader:
@@ -127,7 +137,7 @@ def plain_epochs(
             schedule.step()
             total_loss += loss.item()
             right += int((output.argmax(1) == labels).sum().item())
-        yield time.perf_counter() - began
+        yield clock() - began
 
 
 class Module(lightning.LightningModule):
@@ -151,10 +161,10 @@ class Module(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_train_epoch_start(self) -> None:
-        self.began = time.perf_counter()
+        self.began = clock()
 
     def on_train_epoch_end(self) -> None:
-        self.seconds.append(time.perf_counter() - self.began)
+        self.seconds.append(clock() - self.began)
 
 
 def lightning_epochs(
@@ -208,11 +218,11 @@ class NanoGPT:
             {"params": rest, "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=job.lr, betas=(0.9, 0.999))
-        began = time.perf_counter()
+        began = clock()
         batch = self.batch()
         for step in range(total):
             if step == WARM_UP:
-                began = time.perf_counter()
+                began = clock()
             for group in optimizer.param_groups:
                 group["lr"] = job.lr * (1 + math.cos(math.pi * step / total)) / 2
             inputs, targets = batch
@@ -224,7 +234,7 @@ class NanoGPT:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             loss.item()
-        return time.perf_counter() - began, model
+        return clock() - began, model
 
 
 def text_speeds(repeats: int, num_steps: int) -> None:
@@ -366,7 +376,13 @@ if __name__ == "__main__":
         help="folder of the real images, unless digits: their published files, or train/ and "
         "test/ with a folder per class",
     )
+    parser.add_argument(
+        "--processor-time", action="store_true", help="on a busy machine; of one process alone"
+    )
     arguments = parser.parse_args()
+    if arguments.processor_time:
+        count_processor_time()
+        WORKERS = (0,)  # what others compute is not counted
     if arguments.precision:
         JOBS |= {n: replace(job, precision=arguments.precision) for n, job in JOBS.items()}
     warnings.filterwarnings("ignore")
