@@ -86,13 +86,18 @@ def _keep_freed_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 2**24)  # 32 MiB, the most that it takes
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_precision(name: str, device: torch.device, is_faster: Callable[[], bool]) -> torch.dtype:
     """The dtype of the forward pass.
 
-    ``auto`` is bf16 on a GPU that has it, else fp32; ``bf16_if_native`` is bf16 also on a CPU whose
-    matrix unit has it (Intel's AMX). There ResNet-20 is 1.7 and ResNet-18 2.4 times as fast as in
-    fp32; on AVX-512 alone, with instructions for bf16 or without, ResNet-20 is 1.2 and 2.5 times as
-    slow, on AVX2 9 times (two cores, ``scripts/bench/layout.py --eager``).
+    ``auto`` is bf16 on a GPU that has it, else fp32; ``bf16_if_native`` is bf16 also on a CPU that
+    computes this network faster in it: where its matrix unit has bf16 (Intel's AMX) ResNet-20 is
+    1.7 and ResNet-18 2.4 times as fast, on AVX2 a ninth (two cores, ``scripts/bench/layout.py``).
+
+    Args:
+        is_faster: measures whether bf16 is, on a CPU; see `lrbench.trainer.native`.
 
     Raises:
         ValueError: the device cannot do it.
@@ -100,18 +105,16 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name in ("auto", "bf16_if_native"):
         bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         if device.type == "cpu" and name == "bf16_if_native":
-            bf16 = torch.cpu._is_amx_tile_supported()
+            bf16 = is_faster()
         name = "bf16" if bf16 else "fp32"
     if name != "fp32" and not torch.amp.is_autocast_available(device.type):
         raise ValueError(f"trainer.precision={name} is not available on {device.type}: use fp32")
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    return DTYPES[name]
 
 
-def autocast(device: torch.device, dtype: torch.dtype) -> Callable[[], AbstractContextManager[Any]]:
-    """A function that makes the context manager for a forward pass in `dtype`."""
-    if dtype == torch.float32:
-        return nullcontext
-    return lambda: torch.autocast(device.type, dtype=dtype)
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """The context of a forward pass in `dtype`."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
 def choose_compile(setting: bool | str, device: torch.device, total_steps: int) -> bool:

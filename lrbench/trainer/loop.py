@@ -21,7 +21,7 @@ from lrbench.optimizer.schedule_free import evaluation_mode, is_schedule_free, s
 from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Plan, Scheduler
 from lrbench.task import Task
-from lrbench.trainer import MAX_STEPS, Trainer, distributed, hardware
+from lrbench.trainer import MAX_STEPS, Trainer, distributed, hardware, native
 from lrbench.trainer.evaluate import Evaluation, fetched, means
 from lrbench.trainer.evaluator import Evaluator
 from lrbench.trainer.restore import check_model, check_optimizer
@@ -116,9 +116,7 @@ class Loop:
         self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
         self._lay_out()
         self.laid_out.set_momentum(0)
-        self.dtype = hardware.choose_precision(settings.precision, device)
-        self.autocast: Callable[[], AbstractContextManager[Any]]
-        self.autocast = hardware.autocast(device, self.dtype)
+        self.dtype = hardware.choose_precision(settings.precision, device, self._bf16_is_faster)
         self.compiled = hardware.choose_compile(settings.compile, device, self.total_steps)
         network = distributed.data_parallel(model)
         if self.compiled:
@@ -154,6 +152,20 @@ class Loop:
             batch_size=settings.eval_batch_size if self.compiled else None,
         )
 
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of a forward pass in the run's precision."""
+        return hardware.autocast(self.device, self.dtype)
+
+    def _bf16_is_faster(self) -> bool:
+        """Whether the network trains faster in bf16 than in fp32 on this CPU, as it was measured.
+
+        Several processes all take bf16 where one of them finds it faster.
+        """
+        batch = self.data.train.batch(
+            0, seed=self.seed, batch_size=self.settings.batch_size, share=self.share
+        )
+        return bool(distributed.largest(native.bf16_is_faster(self.model, self.task.loss, batch)))
+
     @property
     def plan(self) -> Plan:
         """The run's schedule, as it is laid out now."""
@@ -173,6 +185,8 @@ class Loop:
             raise ValueError(f"{self.state.step} updates were taken, of {self.total_steps}")
         check_model(self.model, checkpoint["model"])
         check_optimizer(self.model, self.optimizer, checkpoint["optimizer"])
+        if self.settings.precision == "bf16_if_native":  # what was measured when the run began
+            self.dtype = hardware.DTYPES[checkpoint["arithmetic"][0]]
         before, now = checkpoint["arithmetic"], self.arithmetic
         if before != now:  # another machine, or a C++ compiler that has come or gone
             log.warning(
@@ -404,9 +418,8 @@ class Loop:
     @property
     def arithmetic(self) -> list[str]:
         """How the network is computed, in words: precision, memory layout, compiled or eager."""
-        precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
         return [
-            precision[self.dtype],
+            next(name for name, dtype in hardware.DTYPES.items() if dtype == self.dtype),
             "channels_last" if self.settings.channels_last else "channels_first",
             "compiled" if self.compiled else "eager",
         ]

@@ -58,7 +58,7 @@ from lrbench.model import build_model
 from lrbench.trainer.evaluate import evaluate
 
 STEPS = {"resnet8": 30, "lenet": 30, "resnet20": 12}  # of an epoch; the first is not timed
-WORKERS = (0, 1, 2)
+WORKERS: tuple[int, ...] = (0, 1, 2)
 
 
 class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
