@@ -99,7 +99,8 @@ def used(x: Array, alpha: float = 0.05) -> NDArray[np.bool_]:
     variance = np.maximum(weight * pooled + (1 - weight) * own, inference.OWN_SHARE * own)
     shared = weight**2 + 2 * weight * (1 - weight)
     freedom = 1 / (shared / ((n - 1) * (k - 1)) + (1 - weight) ** 2 / (n - 1))
-    limits = np.array([inference._critical(k, float(df), alpha) for df in freedom[:, 0]])
+    own_level = inference.level(n, alpha)
+    limits = np.array([inference._critical(k, float(df), own_level) for df in freedom[:, 0]])
     found = np.abs(mean) > limits[:, None] * np.sqrt(variance / n)
     i, j = np.triu_indices(k, 1)
     for number in range(5):
@@ -125,11 +126,22 @@ def _holm(p: Array) -> Array:
 def methods(num: int) -> None:
     """False differences in any pair, and the power to tell a leading schedule from one other."""
     generator = np.random.default_rng(0)
-    for n, world in itertools.product((5, 8, 20), WORLDS):
+    leads = ((5, 2.0), (8, 1.0), (8, 1.5), (20, 0.6))
+    for sizes, planted in (((5, 8, 20), leads), ((3, 4), ((3, 3.0), (3, 5.0), (4, 3.0)))):
+        _methods(generator, num, sizes, planted)
+
+
+def _methods(
+    generator: np.random.Generator,
+    num: int,
+    sizes: tuple[int, ...],
+    leads: tuple[tuple[int, float], ...],
+) -> None:
+    for n, world in itertools.product(sizes, WORLDS):
         found = by_method(noise(generator, world, num, n, STRATEGIES))
         counts = {name: float(false.any(axis=1).sum()) for name, false in found.items()}
         _tell(f"any false difference, n = {n}, {world}", counts, num)
-    for n, lead in ((5, 2.0), (8, 1.0), (8, 1.5), (20, 0.6)):
+    for n, lead in leads:
         x = noise(generator, "normal", num, n, STRATEGIES) + np.eye(STRATEGIES)[0] * lead
         found = by_method(x)
         counts = {m: float(told[:, : STRATEGIES - 1].mean() * num) for m, told in found.items()}

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lrbench.compare.analysis import Analysis
-from lrbench.compare.inference import ENOUGH
+from lrbench.compare.inference import LEAST
 from lrbench.compare.matter import matters
 from lrbench.compare.verdict import losses
 from lrbench.draw import figure, palette
@@ -87,7 +87,7 @@ def heads(measure: Measure) -> tuple[str, str]:
 def caption(analysis: Analysis) -> str:
     """How to read the picture."""
     test = analysis.pairs[0].test if analysis.pairs else None
-    sure = analysis.family.alpha > 0 and any(p.test.num >= ENOUGH for p in analysis.pairs)
+    sure = analysis.family.alpha > 0 and any(p.test.num >= LEAST for p in analysis.pairs)
     hold = "all of them hold together" if sure else "too little is known for any of it to be sure"
     return (
         f"Dot: what was seen. Bar: how small or large it may really be ({hold}), at these peak lrs "

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,12 +28,13 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from lrbench.compare.groups import Group
-from lrbench.compare.inference import ALPHA, ENOUGH
+from lrbench.compare.inference import ALPHA, ENOUGH, LEAST
 from lrbench.compare.settings import Settings
 from lrbench.files.atomic import atomic_write
 from lrbench.files.reading import read_bytes
 
-LOOKS = "looks.json"  # {"test_accuracy": {"planned": 20, "read": [8, 14]}}
+LOOKS = "looks.json"  # {"test_accuracy": {"early": [3], "planned": 20, "read": [8, 14]}}
+EARLY = 0.2  # of the error rate, what each reading of fewer than `ENOUGH` seeds without a plan has
 GRID = 401  # points of the integration over what earlier readings left open
 
 
@@ -98,8 +100,9 @@ def _outside(
 def reading(folder: Path, key: str, num: int, planned: int | None, alpha: float = ALPHA) -> Family:
     """The error rate of reading `num` seeds now, which is remembered in `folder`.
 
-    Fewer than `ENOUGH` seeds claim nothing and cost nothing. A memory that is missing or cannot be
-    read or written counts as the first reading.
+    Fewer than `LEAST` seeds claim nothing and cost nothing; fewer than `ENOUGH` without a plan are
+    no plan for all that follows, but have `EARLY` each, which later readings lack. A memory that is
+    missing or cannot be read or written counts as the first reading.
 
     Args:
         key: what is read: the metric, and the group where there are several.
@@ -108,16 +111,23 @@ def reading(folder: Path, key: str, num: int, planned: int | None, alpha: float 
     Raises:
         ValueError: another number was planned at the first reading, or fewer than there are.
     """
-    if num < ENOUGH:
+    if num < LEAST:
         return Family(alpha=alpha)
     path = folder / LOOKS
-    try:
-        known = json.loads(read_bytes(path))
-        plan, read = int(known[key]["planned"]), sorted({int(n) for n in known[key]["read"]})
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        known, plan, read = _others(path), planned or num, []
+    known, early, plan, read = _remembered(path, key)
+    if not plan and planned is None and num < ENOUGH:
+        early = sorted({*early, num})
+        _remember(path, {**known, key: {"early": early}})
+        return Family(
+            alpha=EARLY * alpha,
+            covers=f"{Family.covers} Fewer than {ENOUGH} seeds were read, and it was not planned "
+            f"how many there will be: {100 * EARLY * alpha:.2g} % are this reading's.",
+        )
+    alpha *= 1 - EARLY * len(early)
+    if not plan:
+        plan = planned or num
         if plan < num:
-            raise ValueError(f"planned_seeds={planned}: {num} are there already") from None
+            raise ValueError(f"planned_seeds={planned}: {num} are there already")
     if planned not in (None, plan):
         raise ValueError(
             f"planned_seeds={planned}: {plan} were planned when these runs were first compared "
@@ -131,16 +141,12 @@ def reading(folder: Path, key: str, num: int, planned: int | None, alpha: float 
         )
     if num not in read:
         read = sorted([*read, num])
-        try:
-            with atomic_write(path) as file:
-                content = {**known, key: {"planned": plan, "read": read}}
-                file.write(json.dumps(content, indent=2).encode() + b"\n")
-        except OSError:
-            pass  # a folder that cannot be written is read all the same
+        own = {"early": early} if early else {}
+        _remember(path, {**known, key: {**own, "planned": plan, "read": read}})
     shares = [n / plan for n in read if n <= num]
-    if shares == [1.0]:
+    if shares == [1.0] and not early:
         return Family(alpha=alpha)
-    before = ", ".join(str(n) for n in read if n < num)
+    before = ", ".join(str(n) for n in [*early, *read] if n < num)
     after = f", after readings at {before}" if before else ""
     return Family(
         alpha=level(shares, alpha),
@@ -169,6 +175,26 @@ def family_of(group: Group, groups: Sequence[Group], settings: Settings, folder:
         )
         return replace(found, covers=shared)
     return found
+
+
+def _remembered(path: Path, key: str) -> tuple[dict[str, object], list[int], int, list[int]]:
+    """What `path` holds, and of `key`: early readings, the plan (0: none yet), later readings."""
+    try:
+        known = json.loads(read_bytes(path))
+        known = known if isinstance(known, dict) else {}
+        own = known.get(key, {})
+        early, read = (sorted({int(n) for n in own.get(name, [])}) for name in ("early", "read"))
+        return known, early, int(own.get("planned", 0)), read
+    except (OSError, RecursionError):
+        return {}, [], 0, []
+    except (ValueError, TypeError, AttributeError):
+        return _others(path), [], 0, []
+
+
+def _remember(path: Path, content: dict[str, object]) -> None:
+    """Write `content`; a folder that cannot be written is read all the same."""
+    with suppress(OSError), atomic_write(path) as file:
+        file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
 def _others(path: Path) -> dict[str, object]:

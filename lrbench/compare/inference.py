@@ -32,7 +32,9 @@ from scipy import optimize, special, stats
 
 ALPHA = 0.05  # of any false claim in one whole report
 POWER = 0.8
-ENOUGH = 5  # paired seeds below which nothing is claimed
+LEAST = 3  # paired seeds below which nothing is claimed
+ENOUGH = 5  # below which a set of intervals is made at `FEW` of its level
+FEW = 0.5  # as the variances of so few seeds hide that one strategy varies more than the others
 MOST_SEEDS = 100_000  # where counting stops
 OWN_SHARE = 0.85  # of a pair's own variance, which shrinkage leaves at least
 
@@ -66,7 +68,7 @@ class Difference:
     @property
     def claims(self) -> bool:
         """Whether anything may be claimed from it."""
-        return self.num >= ENOUGH and self.alpha > 0 and not math.isnan(self.low)
+        return self.num >= LEAST and self.alpha > 0 and not math.isnan(self.low)
 
     @property
     def above(self) -> bool:
@@ -143,7 +145,7 @@ class Intervals:
     @property
     def beats(self) -> NDArray[np.bool_]:
         """Whether i is better than j for sure, (k, k); see `Difference.above`."""
-        return np.asarray((self.num >= ENOUGH) & (self.alpha > 0) & (self.low > 0), dtype=np.bool_)
+        return np.asarray((self.num >= LEAST) & (self.alpha > 0) & (self.low > 0), dtype=np.bool_)
 
     @property
     def may_lose(self) -> Array:
@@ -203,9 +205,10 @@ def paired(
     residual = cells[blocks > 1].sum() - (blocks > 1).sum() - (k - 1) * len(np.unique(labels))
     variance, weight = _shrunk(own, freedom, _spread_by_chance(k))
     df = _freedom(weight, float(residual), np.where(freedom > 0, freedom, np.nan))
-    critical = np.array([_critical(k, v, alpha) for v in df])
+    num = counts.sum(axis=0)
+    critical = np.array([_critical(k, v, level(n, alpha)) for v, n in zip(df, num, strict=True)])
     return _intervals(
-        k, mean, critical * np.sqrt(variance * share), counts.sum(axis=0), np.sqrt(variance), alpha,
+        k, mean, critical * np.sqrt(variance * share), num, np.sqrt(variance), alpha,
         is_paired=True,
     )  # fmt: skip
 
@@ -257,11 +260,17 @@ def independent(
         shares = parts / parts.sum(axis=0)
         welch = 1 / (shares[0] ** 2 / freedom[i] + shares[1] ** 2 / freedom[j])
     df = _freedom(weight, float(freedom[freedom > 0].sum()), welch)
-    critical = np.array([_critical(k, v, alpha) for v in df])
+    num = np.minimum(sizes[i], sizes[j])
+    critical = np.array([_critical(k, v, level(n, alpha)) for v, n in zip(df, num, strict=True)])
     return _intervals(
-        k, mean[i] - mean[j], critical * np.sqrt(parts.sum(axis=0)), np.minimum(sizes[i], sizes[j]),
+        k, mean[i] - mean[j], critical * np.sqrt(parts.sum(axis=0)), num,
         np.sqrt(variance[i] + variance[j]), alpha, is_paired=False,
     )  # fmt: skip
+
+
+def level(num: int, alpha: float) -> float:
+    """The level at which intervals from `num` seeds are made so that `alpha` holds."""
+    return alpha if num >= ENOUGH else FEW * alpha
 
 
 def each(
@@ -385,13 +394,13 @@ def seeds_to_resolve(sd: float, effect: float, num_strategies: int, alpha: float
         sd: of one difference between two strategies' runs, or of the two samples' together.
     """
     if not sd > 0:  # NaN included: there is nothing to tell it from
-        return ENOUGH
+        return LEAST
 
     def power(n: int) -> float:
-        limit = _critical(num_strategies, (n - 1) * (num_strategies - 1), alpha)
+        limit = _critical(num_strategies, (n - 1) * (num_strategies - 1), level(n, alpha))
         return float(stats.nct.sf(limit, (n - 1) * (num_strategies - 1), effect * n**0.5 / sd))
 
-    high = ENOUGH
+    high = LEAST
     while power(high) < POWER and high < MOST_SEEDS:
         high *= 2
-    return ENOUGH + bisect_left(range(ENOUGH, high), POWER, key=power)
+    return LEAST + bisect_left(range(LEAST, high), POWER, key=power)

@@ -3,7 +3,7 @@
 A tie is said first. What is claimed is read off one set of simultaneous intervals
 (`lrbench.compare.inference`): *beats* needs an interval above 0, *equivalent* one within the
 margin, and no divergence on either side; everything else is not distinguishable, with the number of
-seeds that would help. Below five seeds, and outside of the report's 5 %, nothing is claimed.
+seeds that would help. Below three seeds, and outside of the report's 5 %, nothing is claimed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from lrbench.cli.wording import listed
 from lrbench.compare.analysis import Analysis, evaluated_on
 from lrbench.compare.conditions import abridge, number
-from lrbench.compare.inference import ENOUGH, Difference
+from lrbench.compare.inference import LEAST, Difference
 from lrbench.compare.pairs import SOME_DIVERGED
 from lrbench.compare.rows import Pair, Standing, runs_and_divergences
 from lrbench.compare.statistics import expected_largest, largest_rate
@@ -112,7 +112,7 @@ def _headline(analysis: Analysis, found: Sequence[Loss]) -> str:
     if most < 2:
         return f"No verdict: one seed shows no difference between strategies. {leader}"
     told = f"{_difference(analysis, found)} {leader}"
-    if most < ENOUGH:
+    if most < LEAST:
         return f"Exploratory: {told} {_seeds(most, analysis)} are too few for a conclusion."
     return told if analysis.family.alpha > 0 else f"Exploratory: {told}"
 

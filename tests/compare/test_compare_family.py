@@ -43,7 +43,7 @@ def test_a_sweep_that_is_read_once_loses_nothing_and_again_costs_nothing(tmp_pat
 
 
 def test_planned_readings_are_paid_for(tmp_path: Path) -> None:
-    assert reading(tmp_path, "accuracy", 3, 20).alpha == 0.05  # too few to claim anything
+    assert reading(tmp_path, "accuracy", 2, 20).alpha == 0.05  # too few to claim anything
     assert not (tmp_path / LOOKS).exists()
     with pytest.raises(ValueError, match="planned_seeds=8: 10 are there already"):
         reading(tmp_path, "accuracy", 10, 8)
@@ -56,6 +56,22 @@ def test_planned_readings_are_paid_for(tmp_path: Path) -> None:
     assert last.alpha == pytest.approx(level([0.5, 1.0]))
     assert 0.048 < last.alpha < 0.05
     assert "20 of 20 planned seeds are read, after readings at 10." in last.covers
+
+
+def test_a_few_seeds_read_without_a_plan_have_a_part_and_are_no_plan(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert reading(tmp_path, "accuracy", 3, None).alpha == pytest.approx(0.01)
+    found = reading(tmp_path, "accuracy", 4, None)
+    assert found.alpha == pytest.approx(0.01)
+    assert (
+        "Fewer than 5 seeds were read, and it was not planned how many there will be: 1 % are"
+        in (found.covers)
+    )
+    later = reading(tmp_path, "accuracy", 8, None)
+    assert later.alpha == pytest.approx(0.03)
+    assert later.covers.endswith("8 of 8 planned seeds are read, after readings at 3, 4.")
+    assert reading(tmp_path, "accuracy", 9, None).alpha == 0
+    assert reading(tmp_path, "loss", 3, 3).alpha == 0.05  # planned: all of it
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"accuracy": 3}', '{"accuracy": {"planned": "x"}}'])

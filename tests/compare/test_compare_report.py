@@ -121,7 +121,7 @@ def test_summary_csv(folder: Path) -> None:
     assert found["cosine"]["mark"] == "best"
     assert found["onecycle"]["num_diverged"] == "1"
     assert [row["strategy"] for row in rows(folder / "summary.csv")] == [
-        "cosine", "plateau", "onecycle",
+        "cosine", "onecycle", "plateau",
     ]  # fmt: skip
 
 
@@ -303,7 +303,7 @@ def test_a_pipe_gets_plain_lines(comparison: Comparison) -> None:
     table = lines.index("strategy runs test acc., % median sd to 90% against the best")
     assert lines[2] == "Picked, a schedule may lose against the best, in points"
     assert lines[table + 1].startswith("cosine")
-    assert "4 + 1 ×" in lines[table + 3]
+    assert "4 + 1 ×" in lines[table + 2]
     assert "×: diverged" in lines
     assert f"report {comparison.folder / 'report.html'}" in lines
 

@@ -134,7 +134,9 @@ def imagined(world: World, *words: str) -> tuple[StudyOutcome, Imagined, list[st
     """The study of `words`, conducted in `world`; what it said."""
     said: list[str] = []
     maker = Imagined(world)
-    command = ["study.strategies=[cosine,onecycle,plateau]", "study.guide=null", *words]
+    command = [
+        "dataset=digits", "study.strategies=[cosine,onecycle,plateau]", "study.guide=null", *words
+    ]  # fmt: skip
     with compose_study(parse(command)) as found:
         floor = noise(found, maker)
         assert (floor is None) == ("study.noise_seeds=[]" in words)

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lrbench.cli.wording import listed
-from lrbench.compare.inference import ENOUGH, Difference, each
+from lrbench.compare.inference import LEAST, Difference, each
 from lrbench.compare.read import FinishedRun
 from lrbench.compare.settings import Margin
 from lrbench.compare.tables import Table
@@ -200,8 +200,8 @@ def more_seeds(found: Iterable[Difference], key: str, what: str) -> str:
     """
     open_tests = [t for t in found if reading(t) == "open"]
     least = min((test.num for test in open_tests), default=0)
-    if least < ENOUGH:
-        return f"at least {ENOUGH} seeds ({key}); with {least} no effect, however large, is sure"
+    if least < LEAST:
+        return f"at least {LEAST} seeds ({key}); with {least} no effect, however large, is sure"
     needed = max((test.seeds_needed for test in open_tests), default=0)
     if needed <= max((test.num for test in open_tests), default=0):
         return f"{what} would probably have shown: what is left open is smaller"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from lrbench.compare.inference import ENOUGH
+from lrbench.compare.inference import LEAST
 from lrbench.compare.settings import Margin
 from lrbench.compare.tables import NOTHING, Table
 from lrbench.study import settings
@@ -159,6 +159,6 @@ def _table(
         f"By mean test {measure.label} at each budget, {measure.divergence}; differences"
         f"{measure.in_unit}, paired by seed, above 0 where onecycle is better. Without momentum "
         "cycle: scheduler.cycle_momentum=false at the same peak lr. Fewer than "
-        f"{ENOUGH} seeds carry no finding."
+        f"{LEAST} seeds carry no finding."
     )
     return Table(f"{CLAIM}: budgets", headers, tuple(rows), frozenset(), caption)
