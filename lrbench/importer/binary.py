@@ -21,6 +21,7 @@ from lrbench.importer.raw import MAX_LOG, NOT_FINITE, RawRun, flat, flat_yaml, f
 
 SQLITE, WANDB = b"SQLite format 3\0", b":W&B\xe1\xbe"
 SPLIT_FOLDERS = ("train", "validation", "val", "test", "eval")
+_LENGTH = struct.Struct("<Q")
 _BLOCK, _HEADER = 32_768, 7  # bytes of LevelDB's log format, in which W&B writes
 
 
@@ -43,34 +44,39 @@ def read_events(path: Path, name: str) -> list[RawRun]:
     above, _, folder = run.rpartition("/")
     prefix = f"{folder}/" if folder in SPLIT_FOLDERS else ""
     tags: dict[str, int] = {}
-    points: list[tuple[int, int, float]] = []
+    ids: list[int] = []
+    steps: list[int] = []
+    values: list[float] = []
     config: dict[str, Any] = {}
-    at = 0
-    while at + 12 <= len(data):  # length, its checksum, the record, its checksum
-        (size,) = struct.unpack_from("<Q", data, at)
-        record = data[at + 12 : at + 12 + size]
-        at += size + 16
-        if len(record) < size:
+    at, end = 0, len(data)
+    while at + 12 <= end:  # length, its checksum, the record, its checksum
+        (size,) = _LENGTH.unpack_from(data, at)
+        begins, at = at + 12, at + size + 16
+        if at - 4 > end:
             break
         try:
-            event = Event.FromString(record)
+            event = Event.FromString(data[begins : at - 4])
         except Exception:  # protobuf's DecodeError: what follows cannot be framed either
             break
+        step = event.step
         for value in event.summary.value:
-            if value.WhichOneof("value") == "simple_value":
+            tag = value.tag
+            if value.HasField("simple_value"):
                 number = value.simple_value
             elif value.HasField("tensor") and not value.tensor.tensor_shape.dim:
                 if value.tensor.dtype not in (1, 2, 3, 9):  # float, double, int32, int64
                     continue
                 number = float(make_ndarray(value.tensor))
             else:
-                if value.tag == "args/text_summary" and value.tensor.string_val:
+                if tag == "args/text_summary" and value.tensor.string_val:
                     config = flat_yaml(value.tensor.string_val[0].decode(errors="replace"))
                 continue
-            points.append((tags.setdefault(prefix + value.tag, len(tags)), event.step, number))
-    ids, steps, values = np.array(points, dtype=float).reshape(-1, 3).T
-    rows = wide(list(tags), ids.astype(np.intp), steps, values)
-    cut = ("its last event was half-written: left out",) if at > len(data) else ()
+            ids.append(tags.setdefault(tag, len(tags)))
+            steps.append(step)
+            values.append(number)
+    names = [prefix + tag for tag in tags]
+    rows = wide(names, np.array(ids, dtype=np.intp), np.array(steps), np.array(values))
+    cut = ("its last event was half-written: left out",) if at > end else ()
     where = above if prefix else run
     return [RawRun(name=where, tool="TensorBoard", rows=rows, config=config, notes=cut)]
 

@@ -110,9 +110,9 @@ def read_csv(data: bytes) -> tuple[pd.DataFrame, list[str]]:
     except (ValueError, UnicodeDecodeError) as error:  # pandas' ParserError is a ValueError
         raise ReadError(f"is no CSV ({' '.join(str(error).split())})") from error
     table.columns = [str(name).strip().lstrip("# ") for name in table.columns]
-    lost = sum(1 for line in data.splitlines() if line.strip()) - 1 - len(table)
-    if lost > 0 and b'"' not in data:
-        notes.append(f"{lost} lines that do not fit the header: left out")
+    if data.count(b"\n") - 1 != len(table) and b'"' not in data:
+        lost = sum(1 for line in data.splitlines() if line.strip()) - 1 - len(table)
+        notes += [f"{lost} lines that do not fit the header: left out"] if lost > 0 else []
     return table.loc[:, ~table.columns.duplicated()].apply(_numbers_or_texts), notes
 
 

@@ -42,9 +42,13 @@ def write_runs(runs: Sequence[Imported], to: Path) -> dict[str, Imported]:
 
 
 def _csv(run: Imported) -> str:
+    """The history as text: each number in the fewest digits that give it back, none as nothing."""
     history = run.history.astype({"step": "int64"})
-    text: str = history.to_csv(index=False, lineterminator="\n")
-    return text
+    # Several times as fast as pandas: json writes floats as repr does, a whole column in C.
+    columns = (json.dumps(history[name].tolist())[1:-1] for name in history)
+    cells = [text.replace("NaN", "").split(", ") for text in columns]
+    lines = map(",".join, zip(*cells, strict=True)) if len(history) else ()
+    return "\n".join([",".join(map(str, history.columns)), *lines, ""])
 
 
 def _folder(name: str) -> str:
