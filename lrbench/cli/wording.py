@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 
 def counted(number: int, noun: str) -> str:
@@ -13,3 +14,17 @@ def counted(number: int, noun: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def alike(told: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names and what is told of each, told once where it differs in nothing but numbers."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, what in told:
+        found.setdefault(re.sub(r"\d[\d.,]*(e[-+]\d+)?", "0", what), []).append((name, what))
+    once = []
+    for same in found.values():
+        (name, what), others = same[0], len(same) - 1
+        differ = any(text != what for _, text in same)
+        more = f" (and {others} more{', with other numbers' if differ else ''})" if others else ""
+        once.append((name, f"{what}{more}"))
+    return once

@@ -13,13 +13,17 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lrbench.cli.console import Progress, silent
+from lrbench.cli.wording import alike
+from lrbench.config.checks import require_choice
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lrbench.compare.read import Problem
     from lrbench.compare.report import Report
     from lrbench.draw.figure import Picture
 
@@ -88,6 +92,7 @@ def compare(
     dirs: str | Path | Sequence[str | Path],
     output: str | Path | None = None,
     *,
+    format: str | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Comparison:
@@ -97,6 +102,9 @@ def compare(
         dirs: a folder of runs, of one sweep or several; or several folders.
         output: where to write; None: the first of `dirs`, or "comparison" in it if it is a study's,
             which has a report of its own.
+        format: ``auto``: `dirs` hold other tools' logs, as `lrbench.importer` reads them, whose
+            choices (pattern, measure, …) may then stand among the settings. Nothing is written
+            beside them: `output` is ``outputs/compare/<name>`` unless it is given.
         progress: shows how far the reading is, as `lrbench.cli.console.progress` does.
         settings: see `lrbench.compare.settings.Settings` (metric, margin, planned_seeds, ...).
 
@@ -104,11 +112,44 @@ def compare(
         ValueError: there is no finished run, a folder is missing, or a setting has no meaning.
         OSError: the report cannot be written.
     """
+    from lrbench.importer.choices import KEYS, Choices
+
+    folders = [Path(f) for f in ([dirs] if isinstance(dirs, (str, Path)) else dirs)]
+    if format is not None:
+        require_choice("format", format, ("auto",))
+        from lrbench.compare.read import Problem
+        from lrbench.importer import import_runs
+
+        choices = Choices.take({key: settings.pop(key) for key in KEYS if key in settings})
+        target = Path(output or Path("outputs/compare", folders[0].resolve().stem))
+        with TemporaryDirectory() as scratch:
+            found = import_runs(folders, scratch, **vars(choices))
+            told = [Problem("", f"imported: {text}") for text in (*found.read_as, *found.remarks)]
+            words = {"format": format, **choices.words(), **settings, "output": str(target)}
+            return _compare(
+                [Path(scratch)], target, settings, told, _command(folders, words), progress
+            )
+    for key in KEYS:
+        if key in settings:
+            raise ValueError(f"{key}={settings[key]} says how other tools' logs are read: add "
+                             "format=auto, or leave it out for run folders")  # fmt: skip
+    where = None if output is None else Path(output)
+    return _compare(folders, where, settings, [], _command(folders, settings), progress)
+
+
+def _compare(
+    folders: Sequence[Path],
+    output: Path | None,
+    settings: Mapping[str, Any],
+    told: Sequence[Problem],
+    command: str,
+    progress: Progress,
+) -> Comparison:
+    """`compare` of run folders; `told` is already known of them, and `command` does it again."""
     from lrbench.compare.find import CompareError, final_folders, find
     from lrbench.compare.settings import Settings
 
     checked = Settings(**settings)
-    folders = [Path(f) for f in ([dirs] if isinstance(dirs, (str, Path)) else dirs)]
     run_folders = find(folders)
     studies = [folder for folder in folders if final_folders(folder)]
 
@@ -134,19 +175,21 @@ def compare(
     logs = [(run.name, LrLog.of(run.result, run.history, run.config))
              for run in found.runs if run.history is not None]  # fmt: skip
     audits = audit_each(log for _, log in logs)  # whether each used the lr of its schedule
-    notes += [Problem(name, str(told)) for (name, _), audit in zip(logs, audits, strict=True)
-              for told in audit.findings]  # fmt: skip
+    each = ((name, str(finding)) for (name, _), audit in zip(logs, audits, strict=True)
+            for finding in audit.findings)  # fmt: skip
+    notes += [*(Problem(name, what) for name, what in alike(each)), *told]
+    kept = folders[0] if not told or output is None else output  # what was read so far
     analyses = []
     for group in groups:
         try:
-            analyses.append(analyse(group, checked, family_of(group, groups, checked, folders[0])))
+            analyses.append(analyse(group, checked, family_of(group, groups, checked, kept)))
         except CompareError as error:  # another group may have what this one lacks
             if len(groups) == 1 or (group is groups[-1] and not analyses):
                 raise
             notes.append(Problem(group.label, f"{error}: left out"))
 
     target = folders[0] / "comparison" if folders[0] in studies else folders[0]
-    target = target if output is None else Path(output)
+    target = target if output is None else output
     plots = target / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     sections = []
@@ -157,7 +200,7 @@ def compare(
         sections.append(Section(analysis=analysis, verdict=words, pictures=tuple(pictures)))
     report = Report(
         sections=tuple(sections),
-        command=_command(folders, settings),
+        command=command,
         notes=(*notes, *(note for analysis in analyses for note in analysis.group.notes)),
         unfinished=tuple(found.unfinished),
         problems=tuple(found.problems),

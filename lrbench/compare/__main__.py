@@ -11,6 +11,7 @@ from typing import NoReturn
 from lrbench.cli import shell
 from lrbench.compare import compare
 from lrbench.compare.require import enforce, parse
+from lrbench.importer.choices import KEYS
 
 OPTIONS = {
     "margin": "strategies this close count as equivalent: a number in the measure's unit (0.2: 0.2 "
@@ -31,7 +32,9 @@ OPTIONS = {
     "require": "what must hold for sure, such as 'wsd beats cosine' or 'loss(cosine) <= 0.5' (the "
     "most it may lose against the best, in the measure's unit), in every group; exit code 2 where "
     "it does not; may be repeated",
-    "output": "folder to write to (default: the first DIR)",
+    "format": "auto: DIR holds other tools' logs, or is one, and is read as python -m "
+    "lrbench.importer reads it (--help there), whose keys may then be given, as pattern=...",
+    "output": "folder to write to (default: the first DIR; of logs outputs/compare/NAME)",
 }
 
 REPEATED = ("vary", "ignore", "require")
@@ -59,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
         found.add_argument(
             f"--{name.replace('_', '-')}", type=kinds.get(name, str), action=action, help=text
         )
+    for name in KEYS:
+        found.add_argument(f"--{name.replace('_', '-')}", help=argparse.SUPPRESS)
     found.add_argument("--json", action="store_true", help="print report.json and nothing else")
     return found
 
@@ -68,7 +73,7 @@ def _compare(words: list[str]) -> None:
 
     from lrbench.cli.console import progress
 
-    keys = {name: name.replace("_", "-") for name in OPTIONS}
+    keys = {name: name.replace("_", "-") for name in (*OPTIONS, *KEYS)}
     own = [
         f"--{keys[key]}={value}" if (key := word.partition("=")[0]) in keys else word
         for word in words

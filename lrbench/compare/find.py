@@ -29,7 +29,9 @@ def find(folders: Sequence[Path]) -> list[tuple[Path, str]]:
     unique = len(set(labels)) == len(labels)
     for folder, label in zip(folders, labels, strict=True):
         if not folder.is_dir():
-            what = "is a file, not a folder" if folder.exists() else "does not exist"
+            what = "does not exist"
+            if folder.exists():
+                what = "is a file, not a folder: for a log of another tool add format=auto"
             raise CompareError(f"{folder} {what}")
         prefix = "" if len(folders) == 1 else f"{label if unique else folder}/"
         for path in _run_folders(folder):
@@ -40,7 +42,10 @@ def find(folders: Sequence[Path]) -> list[tuple[Path, str]]:
                 found.append((path, plain_text(prefix + (below if below != "." else label))))
     if not found:
         where = ", ".join(map(str, folders))
-        raise CompareError(f"no runs in {where}: a run folder holds a result.json")
+        raise CompareError(
+            f"no runs in {where}: a run folder holds a result.json; other tools' logs: add "
+            "format=auto"
+        )
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ import pandas as pd
 from lrbench.cli.wording import counted, listed
 from lrbench.files.reading import plain_text
 from lrbench.files.result import COMPLETED, DIVERGED, FORMAT
+from lrbench.importer.choices import Choices
 from lrbench.importer.curves import Curves, curves
 from lrbench.importer.names import (
     SETTINGS,
@@ -31,48 +33,6 @@ from lrbench.task.measure import POINTS, Measure
 STOPPED = "stopped"
 CUT = 0.9  # of its recorded length: a run that reached less did not end as planned
 TRAINING_ONLY = ("Hugging Face", "Keras CSV")  # whose bare "loss" is that of training
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What the person who imports says; None and empty leave it to the names.
-
-    Attributes:
-        pattern: over a run's path, such as ``{strategy}/seed={seed}``; its other names set runs
-            apart in groups.
-        measure: the column to compare by, as logged.
-        better: ``lower`` or ``higher``, of `measure`.
-        unit: of `measure`: ``points``, ``nats``, ….
-        strategy, seed, lr: keys of the recorded configs.
-        step: the column that says when.
-        steps_per_epoch: updates in an epoch.
-        paired: whether equal seeds mean equal initial weights and batches.
-        ignore: keys of the recorded configs that do not matter.
-    """
-
-    pattern: str | None = None
-    measure: str | None = None
-    better: str | None = None
-    unit: str | None = None
-    strategy: str | None = None
-    seed: str | None = None
-    lr: str | None = None
-    step: str | None = None
-    steps_per_epoch: int | None = None
-    paired: bool | None = None
-    ignore: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
-        if self.better not in (None, "lower", "higher"):
-            raise ValueError(f"better={self.better} must be lower or higher")
-        for name in ("better", "unit"):
-            if getattr(self, name) is not None and self.measure is None:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} is of a measure: add measure=COLUMN"
-                )
-        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise ValueError(f"steps_per_epoch={self.steps_per_epoch} must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,31 +149,56 @@ def normalise(
     if choices.pattern is not None and (lost := [r.name for r, t in zip(raws, told, strict=True)
                                                  if not t[1]]):  # fmt: skip
         notes.append(f"pattern={choices.pattern} does not fit {listed(lost[:3])}")
-    runs, numbered = [], 0
-    seen: Counter[str] = Counter()
-    for raw, (config, _) in zip(raws, told, strict=True):
+    configs = [config for config, _ in told]
+    each = []
+    for raw, config in zip(raws, configs, strict=True):
         spe = choices.steps_per_epoch or _whole(setting(config, "steps_per_epoch"))
         found = curves(raw, reading.columns, choices.step, spe)
-        settings = _config(config, choices, found)
-        if settings["seed"] is None:
-            known = repr(
-                sorted(map(str, _flat({k: v for k, v in settings.items() if k != "seed"})))
-            )
-            settings["seed"] = seen[known]
-            seen[known] += 1
-            numbered += 1
-        runs.append(_imported(raw, found, settings, config, reading, choices))
-    if numbered:
-        notes.append(f"no seed is recorded of {counted(numbered, 'run')}: numbered from 0")
-        if choices.paired:
-            raise ValueError("paired=true needs the runs' seeds: give seed=KEY or a pattern")
-    return runs, notes
-
-
-def _flat(node: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        each.append((found, _config(config, choices, found)))
+    notes += _numbered(each)
+    if choices.paired and any(note.startswith("no seed") for note in notes):
+        raise ValueError("paired=true needs the runs' seeds: give seed=KEY or a pattern")
     return [
-        (k, v) if not isinstance(v, Mapping) else (k, sorted(_flat(v))) for k, v in node.items()
-    ]
+        _imported(raw, found, settings, config, reading, choices)
+        for raw, config, (found, settings) in zip(raws, configs, each, strict=True)
+    ], notes
+
+
+def _numbered(each: Sequence[tuple[Curves, dict[str, Any]]]) -> list[str]:
+    """Give runs without a recorded seed one, and set those apart whose lrs end differently.
+
+    Two runs of equal settings may be two seeds, or two schedules of which nothing was recorded.
+    """
+    alike: dict[str, list[tuple[Curves, dict[str, Any]]]] = defaultdict(list)
+    for found, settings in each:
+        if settings["seed"] is None:
+            alike[json.dumps(settings, sort_keys=True)].append((found, settings))
+    notes = [f"no seed is recorded of {counted(sum(map(len, alike.values())), 'run')}: numbered "
+             "from 0"] if alike else []  # fmt: skip
+    apart = 0
+    for same in alike.values():
+        lasts = {found.history["step"].max() for found, _ in same}
+        ends = [_last_lr(found.history) for found, _ in same]
+        differ = len(lasts) == 1 and None not in ends and len(set(ends)) > 1
+        seen: Counter[float | None] = Counter()
+        for end, (_, settings) in zip(ends, same, strict=True):
+            if differ:
+                settings["scheduler"]["ends_at"] = end
+                apart += 1
+            settings["seed"] = seen[end if differ else None]
+            seen[end if differ else None] += 1
+    if apart:
+        notes.append(
+            f"{counted(apart, 'run')} of equal settings are told apart by where their lr ends, "
+            "as a share of its peak (ends_at)"
+        )
+    return notes
+
+
+def _last_lr(history: pd.DataFrame) -> float | None:
+    """The last lr as a share of the highest, to two places."""
+    lrs = history["lr"].dropna() if "lr" in history else pd.Series(dtype=float)
+    return round(float(lrs.iloc[-1] / lrs.max()), 2) if len(lrs) and lrs.max() > 0 else None
 
 
 def _described(raw: RawRun, choices: Choices) -> tuple[dict[str, Any], bool]:

@@ -67,7 +67,7 @@ def test_no_runs_is_an_error_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(CompareError, match=r"nowhere does not exist$"):
         read([tmp_path / "nowhere"])
     (tmp_path / "file").touch()
-    with pytest.raises(CompareError, match=r"file is a file, not a folder$"):
+    with pytest.raises(CompareError, match=r"file is a file, not a folder: for a log of"):
         read([tmp_path / "file"])
     (write_run(tmp_path / "run") / "result.json").unlink()
     with pytest.raises(CompareError, match=r"^no finished run \(run: has no result\.json"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lrbench.compare import compare
+from lrbench.compare.__main__ import main as compare_main
 from lrbench.importer import import_runs
 from lrbench.importer.__main__ import main
 
@@ -163,3 +165,72 @@ def test_a_measure_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "compared by score (score as val_score; better: higher, unit marks)" in (
         capsys.readouterr().out
     )
+
+
+def test_runs_of_equal_settings_whose_lr_ends_elsewhere_are_no_seeds(tmp_path: Path) -> None:
+    for name, floor in (("a", 0.0), ("b", 0.1), ("c", 0.1)):
+        rows = [f"{s},{0.1 * (floor + (1 - floor) * (1 - s / 50))},{2 - s / 50}" for s in range(51)]
+        write(tmp_path / f"logs/{name}.csv", "step,lr,val_loss\n" + "\n".join(rows) + "\n")
+    found = import_runs(tmp_path / "logs", tmp_path / "to")
+    told = [(run.config["scheduler"].get("ends_at"), run.result["seed"]) for run in
+            found.runs.values()]  # fmt: skip
+    assert told == [(0.0, 0), (0.1, 0), (0.1, 1)]
+    assert any("3 runs of equal settings are told apart" in note for note in found.notes)
+
+
+def test_logs_are_compared_without_being_imported_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, better in (("cosine", 0.2), ("linear", 0.0)):
+        for seed in range(5):
+            rows = [f"{s},{2 - s / 50 - better + seed / 100},{s}" for s in range(0, 51, 5)]
+            text = "step,score,acc\n" + "\n".join(rows) + "\n"
+            write(tmp_path / f"logs/{name}-{seed}.csv", text)
+    words = ["pattern={strategy}-{seed}", "measure=score", "better=lower", "paired=true"]
+    compare_main(["logs", "format=auto", *words])
+    assert "imported: compared by score (score as val_score; better: lower)" in (
+        capsys.readouterr().out
+    )
+    report = json.loads((tmp_path / "outputs/compare/logs/report.json").read_text())
+    assert [s["strategy"] for s in report["groups"][0]["strategies"]] == ["cosine", "linear"]
+    assert report["groups"][0]["pairs"][0]["difference"] == pytest.approx(0.2)
+    assert shlex.split(report["command"])[:5] == [
+        "python", "-m", "lrbench.compare", "logs", "format=auto",
+    ]  # fmt: skip
+    assert sorted(p.name for p in (tmp_path / "logs").iterdir())[0] == "cosine-0.csv"
+    assert len(list((tmp_path / "logs").iterdir())) == 10
+    again = shlex.split(report["command"])[3:]
+    compare_main([*again, "--json"])
+    assert json.loads(capsys.readouterr().out)["groups"] == report["groups"]
+
+
+WRONG_COMPARED = [
+    (["logs", "format=csv"], "format=csv is not one of auto"),
+    (["logs", "pattern={seed}"], "pattern={seed} says how other tools' logs are read: add format="),
+    (["logs", "format=auto", "steps_per_epoch=ten"], "steps_per_epoch=ten must be a whole number"),
+    (["logs"], "no runs in logs: a run folder holds a result.json; other tools' logs: add format="),
+    (["nowhere", "format=auto"], "nowhere does not exist"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG_COMPARED)
+def test_a_wrong_word_of_a_comparison_of_logs(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "logs/log.csv", "step,val_loss\n1,2.0\n2,1.0\n")
+    with pytest.raises(SystemExit) as ended:
+        compare_main(words)
+    assert str(ended.value.code).startswith(f"lrbench.compare: {said}")
+
+
+def test_what_was_read_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{s},{0.1 if s < 50 else 0.0},{2 - s / 50}" for s in range(0, 51)]
+    write(tmp_path / "a.csv", "step,lr,val_loss\n" + "\n".join(rows) + "\n")
+    main([str(tmp_path / "a.csv"), f"to={tmp_path / 'to'}", "pattern={strategy}", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["columns"] == {"lr": "lr", "val_loss": "val_loss"}
+    (run,) = found["runs"]
+    assert (run["run"], run["strategy"], run["steps"], run["tool"]) == ("a", "a", 50, "CSV")
+    assert run["audit"]["findings"] == []
