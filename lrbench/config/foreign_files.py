@@ -136,6 +136,8 @@ class Loader(ConfigLoaderImpl):
         config = super().load_sweep_config(master_config, sweep_overrides)
         sweeps.name_folder(config, master_config, sweep_overrides, self)
         sweeps.refuse_collision(config, sweep_overrides, self._jobs)
+        if sweeps.listener is not None:
+            sweeps.listener(config)
         return config
 
     def get_group_options(

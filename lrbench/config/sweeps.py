@@ -18,6 +18,8 @@ from lrbench.config import PARTS, ConfigError
 
 AUTO = "auto"  # hydra.sweep.subdir: named after what is swept
 MOST_BYTES = 150  # of a folder's name; file systems take 255
+# Hears of the config of every job that a sweep composes in this process.
+listener: Callable[[DictConfig], None] | None = None
 SUBMITIT = "${hydra.sweep.dir}/.submitit/%j"  # where submitit keeps its pickles, by default
 
 

@@ -59,8 +59,13 @@ def _lead(cfg: DictConfig, changes: Sequence[str], config_dir: Path | None) -> f
     if in_sweep:
         sweep.follow_launcher()
         display.quiet()
-    rerun = cfg.rerun
+    rerun, shared_in = cfg.rerun, None
     try:
+        sweep.check_steering(cfg)
+        if in_sweep and cfg.share:
+            shared_in = Path(hydra_config.runtime.cwd, hydra_config.sweep.dir)
+        elif cfg.dry_run:
+            raise ConfigError("dry_run=true is for a sweep: add -m, and what it varies")
         if cfg.resume is None and cfg.resume_policy is not None:
             raise ConfigError(
                 f"resume_policy={cfg.resume_policy} needs a run to go on with: resume=FOLDER"
@@ -72,7 +77,8 @@ def _lead(cfg: DictConfig, changes: Sequence[str], config_dir: Path | None) -> f
                 {"runtime": {"choices": choices}, "overrides": {"task": list(changes)}}
             )
             cfg = OmegaConf.create({**config, "tracker": cfg.tracker})
-        result = run(cfg, folder, hydra_config, rerun=rerun, in_sweep=in_sweep)
+        how: dict[str, Any] = {"rerun": rerun, "in_sweep": in_sweep, "shared_in": shared_in}
+        result = run(cfg, folder, hydra_config, **how)
         return cast("float | None", result.get("val_loss"))
     except DivergedRun as error:
         if in_sweep:  # a result like any other

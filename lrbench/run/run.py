@@ -26,6 +26,7 @@ from lrbench.run.checkpoint import CheckpointError, load_checkpoint, save_checkp
 from lrbench.run.parts import Parts, build_parts
 from lrbench.run.programs import run_program
 from lrbench.run.report import environment, header, outcome, summary
+from lrbench.run.shared import Branch
 from lrbench.run.signals import Stopped, StopRequest
 from lrbench.scheduler import Scheduler, lint
 from lrbench.task import TaskConfig
@@ -54,6 +55,7 @@ def run(
     *,
     rerun: str | None = None,
     in_sweep: bool = False,
+    shared_in: Path | None = None,
 ) -> dict[str, Any]:
     """Train what `cfg` describes in `folder`, or finish what was begun there.
 
@@ -64,6 +66,7 @@ def run(
         rerun: ``"failed"`` trains a diverged run again, from the start.
         in_sweep: the run is one of a sweep: it shows no progress bar, the sweep has its own, and
             waits where another process still trains it.
+        shared_in: the folder of the sweep with whose other runs it may share updates.
 
     Returns:
         The content of result.json.
@@ -76,7 +79,7 @@ def run(
     """
     handle = run_folder.lock(folder, wait=in_sweep)
     try:
-        return _run(cfg, folder, hydra, rerun, in_sweep)
+        return _run(cfg, folder, hydra, rerun, in_sweep, shared_in)
     except (MemoryError, RuntimeError) as error:
         reason = _lacks_memory(error)
         if reason is None:
@@ -104,7 +107,12 @@ def _lacks_memory(error: BaseException) -> str | None:
 
 
 def _run(
-    cfg: DictConfig, folder: Path, hydra: DictConfig, rerun: str | None, in_sweep: bool
+    cfg: DictConfig,
+    folder: Path,
+    hydra: DictConfig,
+    rerun: str | None,
+    in_sweep: bool,
+    shared_in: Path | None,
 ) -> dict[str, Any]:
     config = run_folder.plain_config(cfg)
     if "loop" in config:
@@ -130,15 +138,21 @@ def _run(
         log.info("already done: %s (%s)", folder, result["status"])
         return result
     distributed.lead({"config": config, "folder": str(folder.absolute())})
+    branch = None if shared_in is None else Branch(shared_in, config)
     # torch takes seconds to import: not before everything that can be checked without it.
     try:
         with _assembled(parts, folder, config) as (loop, checkpoint):
-            return _train(loop, checkpoint, parts, cfg, folder, hydra, tracker, in_sweep)
+            if branch is not None:
+                branch.join(loop, checkpoint)
+            return _train(loop, checkpoint, parts, cfg, folder, hydra, tracker, in_sweep, branch)
     except distributed.ProcessLost as error:
         saved = (folder / run_folder.CHECKPOINT).exists()
         again = shlex.join([f"resume={folder}", *trust.words()])
         remedy = f"; go on with {again}" if saved else ""
         raise distributed.ProcessLost(f"{error}{remedy}") from error
+    finally:
+        if branch is not None:
+            branch.close(done=(folder / run_folder.RESULT).exists())
 
 
 @contextmanager
@@ -241,6 +255,7 @@ def _train(
     hydra: DictConfig,
     tracker: Tracker | None,
     in_sweep: bool,
+    branch: Branch | None,
 ) -> dict[str, Any]:
     """Train what is assembled, and write down what comes of it."""
     from lrbench.record import hparams
@@ -258,9 +273,14 @@ def _train(
             for warning in lint(schedule, loop.total_steps, loop.steps_per_epoch, loop.eval_every):
                 log.warning(f"optimizer.groups.{name}: {warning}" if name else warning)
     identity = {"fingerprint": run_folder.fingerprint(config), "config": config}
+    fork, taken = (None, None) if branch is None else (branch.fork, branch.taken)
+    if taken is not None:
+        log.info(
+            "  shared     the first %d updates, trained in %s", taken["updates"], taken["from"]
+        )
 
     def save(state: dict[str, Any]) -> None:
-        save_checkpoint(folder / run_folder.CHECKPOINT, {**identity, **state})
+        save_checkpoint(folder / run_folder.CHECKPOINT, {**identity, "shared": taken, **state})
 
     sinks = [] if tracker is None else opened(tracker, folder, flatten(config), choices)
     test: Evaluation | None = None
@@ -283,7 +303,8 @@ def _train(
             recorder.add(hparams.session_start(settings_shown, time.time()))
             recorder.add(hparams.layout(loop.measures))
         try:
-            test = loop.run(recorder=recorder, save=save, stop=distributed.agreed(stop))
+            agreed = distributed.agreed(stop)
+            test = loop.run(recorder=recorder, save=save, stop=agreed, fork=fork)
         except Diverged as error:
             diverged = error
         except Interrupted:
@@ -313,6 +334,7 @@ def _train(
         "repeatable": loop.seconds is None,  # bit for bit; by the clock the updates vary
         "diverged_at": None if diverged is None else {"step": diverged.step, "lr": diverged.lr},
         "resumes": loop.state.resumes,
+        "shared": taken,
         "environment": {
             **environment(loop.device, config),
             "precision": loop.arithmetic[0],

@@ -13,7 +13,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from lrbench.config import sweeps
+from lrbench.config import ConfigError, sweeps
 from lrbench.files import run_folder
 from lrbench.files.result import parse_result
 from lrbench.record.display import clock, say
+from lrbench.run import savings, shared
 from lrbench.trainer import distributed
 
 POLL_SECONDS = 0.5
@@ -61,19 +64,93 @@ class Watch(Callback):
         distributed.require_one_process("a sweep (-m)")
         global current
         folder = Path(config.hydra.sweep.dir)
-        for name in (run_folder.SWEEP, ".submitit"):
+        for name in (run_folder.SWEEP, run_folder.SHARED, ".submitit"):
             if (folder / name).is_symlink():  # Hydra and its launchers would write through it
                 raise SystemExit(
                     f"lrbench: {folder / name} is a link, and nothing is written there"
                 )
-        current = Sweep(folder, number_of_jobs(config))
+        planned = Sweep(folder, number_of_jobs(config))
+        sweeps.listener = _planner(config, planned)
+        current = planned
         if current.done_before:
             say(f"{current.done_before} runs are done already in {current.folder}")
         current.start()
 
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Plan no more: all jobs of the sweep were composed."""
+        sweeps.listener = None
+
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ARG002
         """Forget the job's configs, which Hydra would keep for each job to the sweep's end."""
         job_return.cfg = job_return.hydra_cfg = None
+
+
+def check_steering(cfg: DictConfig) -> None:
+    """Check the keys that say how a sweep is made.
+
+    Raises:
+        ConfigError: one is neither true nor false.
+    """
+    for key in ("share", "dry_run"):
+        if not isinstance(cfg.get(key), bool):
+            raise ConfigError(f"{key}={cfg.get(key)} must be true or false")
+
+
+def _planner(config: DictConfig, planned: Sweep) -> Callable[[DictConfig], None] | None:
+    """What hears of the jobs that Hydra's own sweeper composes before the first one begins.
+
+    Once it has heard of all, it plans what they share; in a dry run it says so and ends the sweep.
+
+    Raises:
+        SystemExit: a key is wrong, or it is the dry run of a sweep whose jobs are not known yet.
+    """
+    try:
+        check_steering(config)
+    except ConfigError as error:
+        raise SystemExit(f"lrbench: {error}") from error
+    if planned.num_jobs is None:
+        if config.dry_run:
+            sweeper = config.hydra.sweeper._target_
+            raise SystemExit(f"lrbench: dry_run=true: {sweeper} chooses its runs as it goes")
+        return None
+    loader = GlobalHydra.instance().config_loader()
+    swept = [key for key, o in sweeps.overrides_of(config, loader).items() if o.is_sweep_override()]
+    varied = any(key.startswith(("scheduler", "trainer", "experiment")) for key in swept)
+    if not (config.dry_run or (config.share and varied)):
+        return None
+    jobs: dict[str, dict[str, Any]] = {}
+
+    def listen(job: DictConfig) -> None:
+        try:
+            place = str(OmegaConf.select(job, "hydra.sweep.subdir"))
+            jobs[place] = run_folder.plain_config(job)
+        except OmegaConfBaseException:  # a name or a value that only the job itself knows
+            sweeps.listener = None
+            return
+        if len(jobs) == planned.num_jobs:
+            sweeps.listener = None
+            _plan(planned, list(jobs.items()), config)
+
+    return listen
+
+
+def _plan(planned: Sweep, jobs: Sequence[shared.Job], config: DictConfig) -> None:
+    """Prepare what the runs that are not done share; in a dry run, say it and end the sweep.
+
+    Raises:
+        SystemExit: it is a dry run.
+    """
+    new = savings.undone(planned.folder, jobs)
+    if not config.dry_run:
+        with suppress(OSError):  # the sweep goes without it
+            shared.prepare(planned.folder, new)
+        return
+    sets = savings.plan(new, share=config.share)
+    _end()
+    for line in savings.describe(planned.folder, sets, len(jobs) - len(new)):
+        say(line)
+    run_folder.sweep_away(planned.folder)
+    raise SystemExit(0)
 
 
 def _claim(folder: Path) -> Path:
@@ -135,6 +212,8 @@ def conclude(compare: Callable[[Path], None]) -> int:
     ended = _end()
     if ended is None:
         return 0
+    saved = (ended.folder / run_folder.SHARED).is_dir()
+    shared.remove(ended.folder)
     run_folder.sweep_away(ended.folder)
     if not ended.folder.exists():  # refused before its first run
         return 0
@@ -146,12 +225,25 @@ def conclude(compare: Callable[[Path], None]) -> int:
         lost = 0
     if lost:
         say(f"{lost} of {ended.num_jobs} runs left neither a result nor a reason", "bold yellow")
+    if saved:
+        _tell_shared(ended)
     compare(ended.folder)
     folder = ended.folder
     if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
     say(f"curves  tensorboard --logdir {shlex.quote(str(folder))}")
     return len(failures) + lost
+
+
+def _tell_shared(ended: Sweep) -> None:
+    """Say how many updates the sweep's runs took over from one another."""
+    results = []
+    for name in ended.outcomes:
+        with suppress(OSError, ValueError):
+            results.append(run_folder.read_result(ended.folder / name))
+    saved, whole = savings.shared_of(results)
+    if saved:
+        say(f"{saved:,} of {whole:,} updates were trained once for several runs")
 
 
 def abandon() -> None:

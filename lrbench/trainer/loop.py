@@ -22,8 +22,11 @@ from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Plan, Scheduler
 from lrbench.task import Task
 from lrbench.trainer import MAX_STEPS, Trainer, distributed, hardware, native
+from lrbench.trainer.course import Course, evaluation_due
 from lrbench.trainer.evaluate import Evaluation, fetched, means
 from lrbench.trainer.evaluator import Evaluator
+from lrbench.trainer.forks import Forks
+from lrbench.trainer.journal import Journal
 from lrbench.trainer.restore import check_model, check_optimizer
 from lrbench.trainer.schedules import Schedules
 from lrbench.trainer.state import State
@@ -63,6 +66,9 @@ class Loop:
         settings: length, batches, intervals, precision.
         seed: fixes batch order, augmentation and any randomness inside the model.
         schedules: those that parameter groups have in place of `scheduler`, by name.
+
+    Attributes:
+        forks: the runs that go on from this one's states; None: there are none.
 
     Raises:
         ValueError: the settings, the schedule, the optimizer or the data do not fit each other.
@@ -125,6 +131,7 @@ class Loop:
             torch.compiler.reset()
         self.forward: Any = torch.compile(network) if self.compiled else network
         self._waiting: list[Measured] = []  # still on the device
+        self.forks: Forks | None = None
         settings.check_weights(schedule_free=is_schedule_free(optimizer))
         self.others = OtherWeights(model, settings.ema_decay)
         self.updater = Updater(
@@ -183,6 +190,11 @@ class Loop:
         self._follow_clock()
         if not 0 <= self.state.step <= self.total_steps:
             raise ValueError(f"{self.state.step} updates were taken, of {self.total_steps}")
+        self._load(checkpoint)
+        self._lay_out()
+
+    def _load(self, checkpoint: dict[str, Any]) -> None:
+        """Take the tensors of `checkpoint` over, and what goes with them."""
         check_model(self.model, checkpoint["model"])
         check_optimizer(self.model, self.optimizer, checkpoint["optimizer"])
         if self.settings.precision == "bf16_if_native":  # what was measured when the run began
@@ -198,8 +210,48 @@ class Loop:
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.others.restore(checkpoint["other_weights"])
         if self.updater.scaler is not None:
+            self.state.loss_scale = checkpoint["state"]["loss_scale"]
             self.updater.scaler.load_state_dict(self.state.loss_scale)
-        self._lay_out()
+
+    def begin_forks(self, forks: Forks, checkpoint: Mapping[str, Any] | None) -> bool:
+        """Leave other runs the states that they go on from, as `forks` says.
+
+        Args:
+            checkpoint: the one that the run goes on from; None: it begins, or goes on from a fork.
+
+        Returns:
+            whether it can: what was measured before `checkpoint` must be in there.
+        """
+        kept = None if checkpoint is None else checkpoint.get("journal")
+        if checkpoint is not None and kept is None:
+            return False
+        forks.journal = Journal() if kept is None else Journal.of(kept)
+        self.forks = forks
+        return True
+
+    def _take_over(self, fork: dict[str, Any]) -> None:
+        """Begin with the state that another run left, which is the same run up to there.
+
+        What that one measured is recorded anew, as this one records it: the two may name their
+        phases otherwise, or log at other updates.
+        """
+        state, journal = self.state, Journal.of(fork["journal"])
+        self._last_save = math.inf  # no state to be saved is this run's own yet
+        for step, entry in enumerate(journal, 1):
+            self.laid_out.set(step - 1)
+            state.step, state.seconds = step, entry.seconds
+            if entry.grad_norm is not None:
+                state.note_grad_norm(step, entry.grad_norm)
+            state.pending.append(entry.row)
+            if self._record_due():
+                self._lap_began = time.perf_counter()
+                self._record(entry.validation)
+        self._load(fork)
+        state.seconds, state.train_seconds = (
+            fork["state"][key] for key in ("seconds", "train_seconds")
+        )
+        if self.forks is not None:
+            self.forks.journal = journal
 
     def _lay_out(self) -> None:
         """Lay the schedules out on this run, given the validation losses so far."""
@@ -232,10 +284,12 @@ class Loop:
         recorder: Recorder,
         save: Callable[[dict[str, Any]], None],
         stop: Callable[[], bool],
+        fork: dict[str, Any] | None = None,
     ) -> Evaluation:
         """Train to the last update, then read the test split once.
 
         Args:
+            fork: the state to begin with, which another run has left; None: the loop's own.
             save: takes what a checkpoint must hold; called at most once an interval, before
                 stopping and at the end.
             stop: polled between updates and between evaluation batches.
@@ -246,6 +300,8 @@ class Loop:
         """
         state = self.state
         self.recorder, self.save, self.stop = recorder, save, stop
+        if fork is not None:
+            self._take_over(fork)
         self.evaluator.begin_training()
         if state.step < self.total_steps:
             start_training(self.optimizer)
@@ -265,7 +321,10 @@ class Loop:
             self._follow_clock()
             if self._record_due():
                 self._record()
-            if state.step == self.total_steps or self.stopped_early:
+            ended = state.step == self.total_steps or self.stopped_early
+            if self.forks is not None:
+                self._leave(self.forks, ended=ended)
+            if ended:
                 break
             if self.stop():
                 self._interrupt()
@@ -282,6 +341,8 @@ class Loop:
     def _update(self, inputs: Tensor, targets: Tensor) -> None:
         """Take one optimizer update at the lr and momentum that the schedule gives for it."""
         self.laid_out.set(self.state.step)
+        if self.forks is not None:
+            self.forks.journal.settings.append(self.laid_out.settings(self.state.step))
         try:
             measured = self.updater(self.state.step, inputs, targets)
         except GradientOverflow as error:
@@ -311,6 +372,9 @@ class Loop:
             if not math.isfinite(loss):
                 self._diverge(step, f"training loss is {loss}", loss)
         self.state.pending += rows
+        if self.forks is not None:
+            seconds = self.state.seconds + self._last_watch - self._lap_began
+            self.forks.journal.add(rows, grad_norms, seconds)
 
     def _record_due(self) -> bool:
         step = self.state.step
@@ -321,14 +385,20 @@ class Loop:
         return step - self.state.recorded_step >= self.log_every or self._evaluation_due()
 
     def _evaluation_due(self) -> bool:
-        return self.state.step % self.eval_every == 0 or self.state.step == self.total_steps
+        return evaluation_due(self.state.step, self.eval_every, self.total_steps)
 
-    def _record(self) -> None:
-        """Record the updates since the last record, with an evaluation where one is due."""
+    def _record(self, known: Evaluation | None = None) -> None:
+        """Record the updates since the last record, with an evaluation where one is due.
+
+        Args:
+            known: what that evaluation found, where another run has made it.
+        """
         state = self.state
         self._collect()
         self._lap(training=True)
-        validation = self._evaluate(self.data.val) if self._evaluation_due() else None
+        validation = known
+        if known is None and self._evaluation_due():
+            validation = self._evaluate(self.data.val)
         self._lap(training=False)
         lr, momentum = current(self.optimizer)
         groups = named_groups(self.optimizer)
@@ -346,6 +416,8 @@ class Loop:
             if not math.isfinite(validation["loss"]):
                 raise Diverged(state.step, lr, f"validation loss is {validation['loss']}")
             state.val_steps.append(state.step)
+            if self.forks is not None:
+                self.forks.journal.validations[state.step] = validation
             for name, value in validation.items():
                 state.validations.setdefault(name, []).append(value)
             latest = len(state.val_steps) - 1
@@ -381,27 +453,51 @@ class Loop:
             self._interrupt()
         return found
 
+    def _leave(self, forks: Forks, *, ended: bool) -> None:
+        """Leave the present state to the runs that are another run from here on."""
+        state = self.state
+        losses = state.validations.get("loss", [])
+        names = forks.due(state.step, losses, state.val_steps, ended=ended)
+        if names:
+            forks.leave(names, self._present())
+            self._lap(training=False)
+        if not forks.others:
+            self.forks = None  # nobody needs the journal any more
+
     def _save(self) -> None:
+        self.save(self._present())
+        self._last_save = time.perf_counter()
+        self._lap(training=False)
+
+    def _present(self) -> dict[str, Any]:
+        """All of the run's state, for whoever goes on from it."""
         self._collect()
         self._lap(training=True)
         if self.updater.scaler is not None:
             self.state.loss_scale = self.updater.scaler.state_dict()
-        self.save(
-            {
-                "state": asdict(self.state),
-                "arithmetic": self.arithmetic,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "other_weights": self.others.state(),
-                "counted_in": (self.task.unit, self.task.units_per_example),
-                "files": self.recorder.position(),
-                "total_steps": self.total_steps,
-                "steps_per_epoch": self.steps_per_epoch,
-                "data": self.data.record(self.settings.batch_size),
-            }
+        return {
+            "state": asdict(self.state),
+            "arithmetic": self.arithmetic,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "other_weights": self.others.state(),
+            "counted_in": (self.task.unit, self.task.units_per_example),
+            "files": self.recorder.position(),
+            "total_steps": self.total_steps,
+            "steps_per_epoch": self.steps_per_epoch,
+            "data": self.data.record(self.settings.batch_size),
+            **({} if self.forks is None else {"journal": self.forks.journal.state()}),
+        }
+
+    @property
+    def course(self) -> Course:
+        """What the schedules and the length decide of the run."""
+        return Course(
+            schedules=(self.scheduler, *self.schedules.values()),
+            total_steps=self.total_steps,
+            steps_per_epoch=self.steps_per_epoch,
+            eval_every=self.eval_every,
         )
-        self._last_save = time.perf_counter()
-        self._lap(training=False)
 
     def _interrupt(self) -> NoReturn:
         self._save()

@@ -8,6 +8,7 @@ import torch
 
 from lrbench.optimizer import set_lr, set_momentum
 from lrbench.scheduler import Plan, Scheduler
+from lrbench.trainer.journal import Settings, settings_of
 
 
 class Schedules:
@@ -65,6 +66,10 @@ class Schedules:
         own = {name: plan.factor(step) for name, plan in self._plans.items()}
         set_lr(self._optimizer, self.plan.factor(step), own)
         self.set_momentum(step)
+
+    def settings(self, step: int) -> Settings:
+        """What `set` sets for that update, of every schedule."""
+        return settings_of([self.plan, *self._plans.values()], step)
 
     def set_momentum(self, step: int) -> None:
         """Set the momentum of that update alone.

@@ -12,7 +12,13 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-TIMINGS = ("seconds", "units_per_second", "files", "checksum")  # what may differ in result.json
+TIMINGS = (
+    "seconds",
+    "units_per_second",
+    "files",
+    "checksum",
+    "shared",
+)  # may differ in result.json
 
 
 @dataclass

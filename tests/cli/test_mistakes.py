@@ -91,6 +91,10 @@ COMMANDS: list[tuple[str | tuple[str, ...], str]] = [
     ("resume=nowhere", "resume=nowhere is not a run folder: it has no .hydra/config.yaml"),
     ("resume_policy=rescale", "resume_policy=rescale needs a run to go on with: resume=FOLDER"),
     ("rerun=all", "rerun=all must be null or failed"),
+    ("share=perhaps", "share=perhaps must be true or false"),
+    ("dry_run=1", "dry_run=1 must be true or false"),
+    ("dry_run=true", "dry_run=true is for a sweep: add -m, and what it varies"),
+    (("-m", "seed=0,1", "share=perhaps"), "share=perhaps must be true or false"),
     ("trust=a b", "trust=a b must be a module's name"),
     (("--config-dir", "nowhere"), "nowhere' not found"),
     (

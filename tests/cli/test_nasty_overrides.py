@@ -46,7 +46,10 @@ def keys() -> list[str]:
         cfgs = [compose("config", [c]) for c in ("scheduler=onecycle", "scheduler=chain")]
     found = {key for cfg in cfgs for key in flatten(OmegaConf.to_container(cfg, resolve=False))}
     groups = ("model", "optimizer", "scheduler", "trainer", "dataset.augment", "seed", "experiment")
-    return sorted({*found, *groups, "trust", "resume", "rerun", "resume_policy"} - {"dataset"})
+    return sorted(
+        {*found, *groups, "trust", "resume", "rerun", "resume_policy", "share", "dry_run"}
+        - {"dataset"}
+    )
 
 
 KEYS = keys()

@@ -82,3 +82,46 @@ def test_a_folder_with_other_files_is_refused_untouched(command: Command) -> Non
     assert "and no run of lrbench: choose another folder with hydra.run.dir=" in line
     assert {p.read_text() for p in Path("mine").iterdir()} == {"precious"}
     assert len(list(Path("mine").iterdir())) == 3
+
+
+def test_a_dry_run_shows_what_runs_share_and_makes_none(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swept = ["-m", "scheduler=constant,step,plateau", "seed=0,1", "hydra.sweep.dir=s"]
+    more = ["scheduler.warmup=4 steps", "trainer.eval_interval=5 steps", "dry_run=true"]
+    assert command(*swept, *QUICK, *more, "trainer.length=40 steps") == "0"
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "s: 6 runs to make",
+        "  constant/seed=0   40 updates",
+        "    step/seed=0     40 updates, from update 16 on",
+        "    plateau/seed=0  40 updates, from at least update 25 on",
+        "  and 1 set of runs like these, of other seeds or settings",
+        "240 updates, of which at least 82 (34%) are shared and 158 are trained",
+    ]
+    assert not Path("s").exists()
+    assert command(*swept, *QUICK, *more, "trainer.length=40 steps", "share=false") == "0"
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "240 updates, of which 0 (0%) are shared and 240 are trained"
+    )
+
+
+def test_a_sweep_shares_unless_it_must_not(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swept = ["-m", "scheduler=constant,step", "trainer.length=10 steps"]
+    for folder, share in (("s", "true"), ("t", "false")):
+        assert command(*swept, "model=mlp", f"share={share}", f"hydra.sweep.dir={folder}") == ""
+    said = capsys.readouterr().out
+    assert said.count("updates were trained once for several runs") == 1
+    assert "3 of 20 updates were trained once for several runs" in said
+    results = [json.loads(Path(f, "step/seed=0/result.json").read_text()) for f in "st"]
+    assert results[0]["shared"] | {"seconds": 0} == {
+        "updates": 3,
+        "seconds": 0,
+        "from": "constant/seed=0",
+    }
+    assert results[1]["shared"] is None
+    assert results[0]["fingerprint"] == results[1]["fingerprint"]
+    assert results[0]["test_loss"] == results[1]["test_loss"]
+    assert not Path("s/.shared").exists()
