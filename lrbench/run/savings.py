@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lrbench.cli.wording import counted
+from lrbench.config import ConfigError
 from lrbench.files import run_folder
 from lrbench.run.parts import Parts, build_parts
 from lrbench.run.shared import Job, sets_of
@@ -43,6 +44,8 @@ class Courses:
         Raises:
             ValueError, OSError: it cannot be made, or its length is a time.
         """
+        if "loop" in config:
+            raise ConfigError("dry_run=true plans runs of lrbench's own training loop: loop=own")
         parts = build_parts(config)
         place = repr((config["dataset"], config["task"], parts.settings.batch_size))
         if place not in self._sizes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
@@ -17,7 +18,7 @@ from lrbench.cli.wording import counted
 from lrbench.files import run_folder
 from lrbench.files.result import RunResult, read_result
 from lrbench.record.display import say
-from lrbench.run import sweep
+from lrbench.run import shared, sweep
 from lrbench.run.job import MISTAKES, job
 from lrbench.study.composed import StudyConfig
 from lrbench.study.protocol import StudyError
@@ -116,6 +117,8 @@ class Launcher:
         )
         watched.start()
         try:
+            with suppress(OSError):  # the runs go without it
+                shared.prepare(self.config.folder, self.to_share(new))
             launcher.launch(jobs, initial_job_idx=self._launched)
         except MISTAKES:
             raise
@@ -126,10 +129,22 @@ class Launcher:
             ) from error
         finally:
             watched.finish()
+        shared.remove(self.config.folder)
         self._launched += len(new)
         callbacks.on_multirun_end(config=cfg, config_name="config")
         for point in new:
             self._collect(point)
+
+    def to_share(self, new: Sequence[Point]) -> list[shared.Job]:
+        """The runs of `new`, which may train once what they have in common; none if they must not.
+
+        Raises:
+            ConfigError: whether they may is neither true nor false.
+        """
+        sweep.check_steering(self.cfg)
+        if not self.cfg.share or self.cfg.get("loop") is not None:
+            return []
+        return [(self._below(point.folder), self.config.run_config(point)) for point in new]
 
     def _below(self, folder: Path) -> str:
         return folder.relative_to(self.config.folder).as_posix()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lrbench.cli.wording import counted
 from lrbench.files.result import RunResult
+from lrbench.run import savings
 from lrbench.study import guide
 from lrbench.study.allocation import expected_runs
 from lrbench.study.composed import StudyConfig, parse
@@ -36,12 +37,14 @@ class PlannedRuns:
         lengths: `trainer.length` of each run that is not done.
         num_done: runs that are done.
         exact: whether these are all; else at most so many.
+        shared: updates that its runs will surely share, as far as those are known.
     """
 
     title: str
     lengths: list[str]
     num_done: int
     exact: bool
+    shared: int = 0
 
     @property
     def num_runs(self) -> int:
@@ -67,9 +70,13 @@ class _Dry:
     def phase(self, title: str) -> PlannedRuns:
         points = self.asked.get(title, {}).values()
         unmade = [point for point in points if point.folder not in self.results]
-        num_done = len(points) - len(unmade)
+        sets = savings.plan(self._launcher.to_share(unmade), share=True)
         return PlannedRuns(
-            title=title, lengths=[_length(p) for p in unmade], num_done=num_done, exact=True
+            title=title,
+            lengths=[_length(p) for p in unmade],
+            num_done=len(points) - len(unmade),
+            exact=True,
+            shared=sum(run.shared for own in sets for run in own),
         )
 
 
@@ -166,6 +173,12 @@ def describe(
         yield (
             f"the grid may grow by up to {counted(study.max_extensions, 'lr')} for each budget, "
             f"by {counted(more, 'run')} each time"
+        )
+    shared = sum(phase.shared for phase in found)
+    if shared:
+        yield (
+            f"of the runs that are known, those alike but for their schedule share at least "
+            f"{shared:,} updates, which are trained once"
         )
     yield from _expected(study)
     if config.tuner == "optuna":

@@ -130,6 +130,10 @@ def test_an_interrupted_study_of_digits_ends_in_a_report(finished: tuple[Path, s
     assert said.rstrip().endswith("curves  tensorboard --logdir study")
     for name in ("report.html", "report.md"):
         assert (folder / "study" / name).stat().st_size > 0
+    tuned = folder / "study" / "1_epoch" / "tune" / "plateau" / "lr=0.1,seed=1000"
+    shared = json.loads((tuned / "result.json").read_text())["shared"]  # the first at the peak
+    assert (shared["updates"], shared["from"]) == (1, "1_epoch/tune/cosine/lr=0.1,seed=1000")
+    assert not (folder / "study" / ".shared").exists()
 
 
 def test_a_failed_run_is_told_and_a_repeated_study_trains_only_what_is_missing(
@@ -283,6 +287,8 @@ def test_a_plan_counts_every_phase_and_leaves_nothing(
     assert "the grid may grow by up to 3 lrs for each budget, by 14 runs each time" in said
     assert "for 300 updates of " in said
     assert "15 evaluations of " in said
+    # of 7 schedules at each of 10 lrs and seeds
+    assert re.search(r"their schedule share at least [\d,]+ updates", said)
     assert list(tmp_path.iterdir()) == []
 
 
