@@ -78,20 +78,23 @@ class Forecaster:
         errors = self.errors[self.fit.name]
         return self._deviations(errors, len(errors))
 
-    def least_difference(self) -> float:
+    def least_difference(self, tail: float = (1 - CONFIDENCE) / 2) -> float:
         """The least difference between two forecasts that can be told, relative to the loss.
 
         An error that all forecasts share cancels.
+
+        Args:
+            tail: how likely two runs that end alike may be told apart, one way.
         """
         errors = self.errors[self.fit.name]
-        return math.sqrt(2) * self._deviations(errors - errors.mean(), len(errors) - 1)
+        return math.sqrt(2) * self._deviations(errors - errors.mean(), len(errors) - 1, tail)
 
-    def _deviations(self, errors: Array, freedom: int) -> float:
-        """The 97.5 % quantile of an error, from some errors and the law's usual one."""
+    def _deviations(self, errors: Array, freedom: int, tail: float = (1 - CONFIDENCE) / 2) -> float:
+        """The quantile 1 − `tail` of an error, from some errors and the law's usual one."""
         usual = USUAL_OF_BOUND if self.fit.name in BOUND_LAWS else USUAL_OF_CURVE
         freedom += WORTH
         deviation = math.sqrt((float(np.square(errors).sum()) + WORTH * usual**2) / freedom)
-        return float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * deviation
+        return float(student.isf(tail, freedom)) * deviation
 
     def forecast(self, name: str, lr: ArrayLike) -> Forecast:
         """The curve of a run whose lr at every update is `lr`, (T,).
@@ -126,10 +129,16 @@ class Forecaster:
             )
 
 
-def learn(runs: Sequence[Recording], laws: Iterable[str] = LAWS) -> Forecaster:
+def learn(
+    runs: Sequence[Recording], laws: Iterable[str] = LAWS, *, ahead: bool = False
+) -> Forecaster:
     """Fit each of `laws` and choose the one with the least error on final losses held out.
 
     Runs of one lr (other seeds, say) are held out together.
+
+    Args:
+        ahead: hold out the longest runs, all at once, instead of each lr in turn: the errors are
+            then those of forecasts that are longer than anything that was run.
 
     Raises:
         ForecastError: the runs are too few, or leave the laws' parameters open.
@@ -145,12 +154,16 @@ def learn(runs: Sequence[Recording], laws: Iterable[str] = LAWS) -> Forecaster:
         if not _determined(name, groups):
             continue
         whole = _fit(name, runs)
-        held = [
-            _held_out(fold, run) for fold, group in _folds(name, groups, whole) for run in group
-        ]
+        folds = _shorter(name, groups, whole) if ahead else _folds(name, groups, whole)
+        held = [_held_out(fold, run) for fold, group in folds for run in group]
         if len(held) >= 2:
             errors[name], fits[name] = np.array([curve[-1] for curve in held]), whole
             scores[name] = math.sqrt(np.mean([np.mean(np.square(curve)) for curve in held]))
+    if not errors and ahead:
+        raise ForecastError(
+            "the shorter runs leave the laws' parameters open, or too few are longer: it takes two "
+            "schedules, and two runs of the greatest length"
+        )
     if not errors:
         raise ForecastError(
             "the runs are of one schedule only, which says nothing of what a fall of the lr "
@@ -191,6 +204,17 @@ def _folds(
         others = [other for other in groups if other is not group]
         if _determined(name, others):
             yield _fit(name, [run for other in others for run in other], whole), group
+
+
+def _shorter(
+    name: str, groups: Sequence[list[Recording]], whole: Fit
+) -> Iterable[tuple[Fit, list[Recording]]]:
+    """The longest runs and a fit without them, where the others determine the law."""
+    longest = max(len(group[0].lr) for group in groups)
+    others = [group for group in groups if len(group[0].lr) < longest]
+    if others and _determined(name, others):
+        held = [run for group in groups if group not in others for run in group]
+        yield _fit(name, [run for other in others for run in other], whole), held
 
 
 def _fit(name: str, runs: Sequence[Recording], near: Fit | None = None) -> Fit:

@@ -38,8 +38,8 @@ Keys of the study itself:
   study=NAME            a file of conf/study: four_way, first, or one of your own (--config-dir)
   study.KEY=VALUE       a key in it: strategies, num_trials, lrs, max_extensions, knob_trials,
                         knobs, tuning_seeds, tuning_draws, noise_seeds, stop_at_noise,
-                        final_seeds, looks, futility, splits, workloads, untuned,
-                        budgets, margin, guide
+                        final_seeds, looks, futility, splits, workloads, untuned, screen,
+                        screen_lengths, screen_risk, budgets, margin, guide
   tuner=grid|optuna     how peak lrs are found: a grid, which grows where the best is at its edge,
                         or as many trials of Optuna's (for larger spaces), hopeless ones stopped
   dry_run=true          print the plan (runs, updates, time) and train nothing but a short probe

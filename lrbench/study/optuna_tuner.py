@@ -15,7 +15,7 @@ from lrbench.cli.mistakes import PACKAGES
 from lrbench.config import ConfigError
 from lrbench.study.records import Setting, Trial
 from lrbench.study.settings import GRID_RATIO, Study
-from lrbench.study.tune import Attempt, Tuned, best, grid
+from lrbench.study.tune import Attempt, Tuned, best, first_grid
 
 BATCH = 4  # trials of each strategy that are asked for before any of them is told
 HOPELESS = 0.2  # a trial is stopped if it is worse than the best on the same seeds by this share
@@ -33,7 +33,7 @@ def tune(study: Study, default_lr: float, attempt: Attempt) -> Tuned:
     Raises:
         ConfigError: Optuna is not installed.
     """
-    lrs = sorted(study.lrs or grid(default_lr, study.num_trials))
+    lrs = first_grid(study, default_lr)
     num_trials = study.num_trials + study.knob_trials
     num_random = math.ceil(num_trials / 2)
     names = (*study.strategies, *study.references)

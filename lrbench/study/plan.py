@@ -18,7 +18,7 @@ from lrbench.study.composed import StudyConfig, parse
 from lrbench.study.guide import plateau, warmup
 from lrbench.study.launcher import Launcher
 from lrbench.study.probe import Pace, probe
-from lrbench.study.protocol import NOISE, conduct, noise
+from lrbench.study.protocol import NOISE, SHORT, conduct, noise
 from lrbench.study.records import GUIDE, Point
 from lrbench.study.settings import Study, scaled, share
 
@@ -92,13 +92,14 @@ def phases(config: StudyConfig, launcher: Launcher) -> list[PlannedRuns]:
     num_names = len(study.strategies) + len(study.references)
     num_lrs = len(study.lrs) if study.lrs and config.tuner == "grid" else study.num_trials
     found = [dry.phase(title) for title in dry.asked if title.endswith(NOISE)]
+    found += [dry.phase(title) for title in dry.asked if title.endswith(SHORT)]
     for _, length in config.lengths():
         tuning = num_names * (num_lrs + study.knob_trials) * len(study.tuning_seeds)
         final = num_names + study.untuned * len(study.strategies)  # runs of each further seed
         trials, fresh = dry.phase(f"{length}, tuning"), dry.phase(f"{length}, fresh seeds")
         if fresh.title not in dry.asked:  # after tuning
             trials.lengths += [length] * (tuning - trials.num_runs)
-            trials.exact = config.tuner == "grid"
+            trials.exact = config.tuner == "grid" and not study.screen
         asked = {point.seed for point in dry.asked.get(fresh.title, {}).values()}
         if not asked or fresh.lengths:
             more = final * (len(study.final_seeds) - len(asked))

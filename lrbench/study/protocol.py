@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Protocol
 
 from lrbench.cli.wording import counted
 from lrbench.compare.settings import Margin
 from lrbench.files.result import RunResult
-from lrbench.study import tune
+from lrbench.study import screen, tune
 from lrbench.study.allocation import allocate
 from lrbench.study.composed import StudyConfig
 from lrbench.study.noise import NoiseFloor, noise_floor
-from lrbench.study.records import Point, Setting, Stage, StudyOutcome, Trial
+from lrbench.study.records import Point, Screened, Setting, Stage, StudyOutcome, Trial
 from lrbench.study.settings import Study
 from lrbench.task import Measure
 from lrbench.task.measure import POINTS
 
 NOISE = "noise floor"  # the phase that measures it
+SHORT = "short runs"  # the phase that forecasts are made from
 
 
 class StudyError(ValueError):
@@ -59,7 +61,17 @@ def conduct(config: StudyConfig, runs: Maker, tell: Callable[[str], None]) -> St
     Raises:
         StudyError: a strategy or a phase without any result.
     """
-    stages = tuple(_stage(config, runs, tell, share, length) for share, length in config.lengths())
+    screens: dict[str, Screened] = {}
+    if config.study.screen:
+        screens = {length: _screened(config, runs, length) for _, length in config.lengths()}
+        config = screen.narrowed(config, list(screens.values()))
+        for found in screens.values():
+            for line in screen.sentences(found, config.study.strategies):
+                tell(f"  {line}")
+    stages = tuple(
+        _stage(config, runs, tell, share, length, screens.get(length))
+        for share, length in config.lengths()
+    )
     return StudyOutcome(
         folder=config.folder,
         study=config.study,
@@ -71,11 +83,39 @@ def conduct(config: StudyConfig, runs: Maker, tell: Callable[[str], None]) -> St
     )
 
 
+def _screened(config: StudyConfig, runs: Maker, length: str) -> Screened:
+    """Make the short runs of a budget, and say what need not be trained in full."""
+    points: Sequence[Point] = ()
+    known = next(iter(runs.results.values()), None)
+    if known is None or known.measures[0].name == screen.MEASURE:
+        points = screen.short_points(config, length)
+        runs.run(points, f"{length}, {SHORT}")
+    done = [p for p in points if p.folder in runs.results and runs.results[p.folder].completed]
+    found = screen.screened(config, done, length)
+    measure = next(iter(runs.results.values())).measures[0]
+    if measure.name != screen.MEASURE:
+        why = f"laws foretell the loss, and this task is judged by its {measure.label}"
+        return replace(found, law="", forecasts=(), unknown=(why,))
+    return found
+
+
 def _stage(
-    config: StudyConfig, runs: Maker, tell: Callable[[str], None], share: float, length: str
+    config: StudyConfig,
+    runs: Maker,
+    tell: Callable[[str], None],
+    share: float,
+    length: str,
+    screened: Screened | None,
 ) -> Stage:
     study = config.study
-    tuned = _tuner(config)(study, config.default_lr, _Attempts(config, runs, length))
+    attempts = _Attempts(config, runs, length)
+    if config.tuner == "grid":
+        left_out = screened.left_out if screened else ()
+        tuned = tune.tune(study, config.default_lr, attempts, left_out)
+    else:
+        from lrbench.study import optuna_tuner
+
+        tuned = optuna_tuner.tune(study, config.default_lr, attempts)
     for line in _found(tuned):
         tell(line)
     draws = _draws(study, runs, tuned)
@@ -126,6 +166,7 @@ def _stage(
         final={name: final(name, num) for name, num in given.items()},
         untuned={name: untuned(name, given[name]) for name in study.strategies if study.untuned},
         allocation=step,
+        screened=screened,
     )
 
 
@@ -172,14 +213,6 @@ def _found(tuned: tune.Tuned) -> Iterator[str]:
         )
     for line in tuned.extensions:
         yield f"  {line}"
-
-
-def _tuner(config: StudyConfig) -> Any:
-    if config.tuner == "optuna":
-        from lrbench.study import optuna_tuner
-
-        return optuna_tuner.tune
-    return tune.tune
 
 
 class _Attempts:

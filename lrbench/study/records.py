@@ -88,6 +88,51 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Foretold:
+    """The forecast of one strategy at one peak lr.
+
+    Attributes:
+        loss, low, high: its final validation loss and a 95 % interval of it by itself.
+        left_out: whether it is forecast behind the best by more than the forecast's error.
+    """
+
+    strategy: str
+    lr: float
+    loss: float
+    low: float
+    high: float
+    left_out: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screened:
+    """What short runs foretold of a budget's strategies and peak lrs, before any is trained.
+
+    Attributes:
+        num_runs: short runs that it is from.
+        updates: of these, in runs of the full length.
+        law: that foretold best; empty where none could be fitted.
+        behind: relative difference from which on one forecast is behind another.
+        risk: chance that the best is left out all the same.
+        forecasts: of every strategy and peak lr that could be foretold, lowest loss first.
+        unknown: why nothing was foretold, of all or of some, in words.
+    """
+
+    num_runs: int
+    updates: float
+    law: str
+    behind: float
+    risk: float
+    forecasts: tuple[Foretold, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def left_out(self) -> frozenset[tuple[str, float]]:
+        """Strategies and peak lrs that are not trained."""
+        return frozenset((f.strategy, f.lr) for f in self.forecasts if f.left_out)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One budget: its tuning and its runs on fresh seeds.
 
@@ -104,6 +149,7 @@ class Stage:
         untuned: runs on the final seeds at the shared default lr, of each strategy; those of
             `final` where the default was chosen; empty if not asked for.
         allocation: how many seeds each strategy was given, and why no more.
+        screened: what was left out by forecasts, where that was asked for.
     """
 
     share: float
@@ -116,6 +162,7 @@ class Stage:
     final: Mapping[str, tuple[Point, ...]]
     untuned: Mapping[str, tuple[Point, ...]]
     allocation: Allocation
+    screened: Screened | None = None
 
     @property
     def percent(self) -> str:

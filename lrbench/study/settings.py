@@ -82,6 +82,9 @@ class Study:
             all seeds for all strategies, and all of them are then pooled. None: the command's own.
         noise_seeds: runs of the first strategy that measure the noise first.
         stop_at_noise: whether the study ends there if the margin cannot be resolved.
+        screen: whether short runs come first, and forecasts say what need not be trained.
+        screen_lengths: shares of a budget's length that the short runs take, ascending.
+        screen_risk: chance that the best strategy and peak lr is left out by them.
         untuned: whether every strategy is also run at the shared `optimizer.lr`.
         budgets: shares of `trainer.length`, such as ``30%``.
         margin: how close strategies count as equivalent, as in `lrbench.compare.settings.Settings`.
@@ -103,6 +106,9 @@ class Study:
     workloads: tuple[str, ...] | None
     noise_seeds: tuple[int, ...]
     stop_at_noise: bool
+    screen: bool
+    screen_lengths: tuple[str, ...]
+    screen_risk: str
     untuned: bool
     budgets: tuple[str, ...]
     margin: int | float | str | None
@@ -146,6 +152,12 @@ class Study:
         rising = all(a < b for a, b in pairwise((1, *self.looks)))
         require(rising, "looks", list(self.looks), rule)
         share("futility", self.futility)
+        lengths = [share("screen_lengths", text) for text in self.screen_lengths]
+        rule = "must hold at least two shares that rise, below 100%: [12.5%, 25%, 50%]"
+        rising = len(lengths) > 1 and all(a < b for a, b in pairwise([*lengths, 1.0]))
+        require(rising, "screen_lengths", list(self.screen_lengths), rule)
+        risk = share("screen_risk", self.screen_risk)
+        require(risk <= 0.5, "screen_risk", self.screen_risk, "must be at most 50%")
         if self.workloads is not None:
             rule = "must name at least two workloads, such as dataset=digits, or be null"
             named = len(self.workloads) > 1 and all(words.strip() for words in self.workloads)

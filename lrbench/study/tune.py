@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
@@ -29,11 +29,16 @@ class Tuned:
     chosen: Mapping[str, Setting]
 
 
-def tune(study: Study, default_lr: float, attempt: Attempt) -> Tuned:
+def tune(
+    study: Study, default_lr: float, attempt: Attempt, skip: Collection[tuple[str, float]] = ()
+) -> Tuned:
     """Try every strategy and reference on one grid, then spend the knob trials.
 
     Where some strategy is best at an edge of the grid, the grid is extended there by one lr for
     all. It is not for the guide's references, which are not candidates.
+
+    Args:
+        skip: names and lrs of the first grid that are not tried.
     """
     names = (*study.strategies, *study.references)
     num_seeds = len(study.tuning_seeds)
@@ -43,8 +48,8 @@ def tune(study: Study, default_lr: float, attempt: Attempt) -> Tuned:
         for (name, _), trial in zip(asked, attempt(asked, num_seeds), strict=True):
             trials[name].append(trial)
 
-    lrs = sorted(study.lrs or grid(default_lr, study.num_trials))
-    add([(name, Setting(lr=lr)) for name in names for lr in lrs])
+    lrs = first_grid(study, default_lr)
+    add([(name, Setting(lr=lr)) for name in names for lr in lrs if (name, lr) not in skip])
     extensions: list[str] = []
     while len(extensions) < study.max_extensions:
         low, high = (at_edge(study.strategies, trials, end) for end in (lrs[0], lrs[-1]))
@@ -69,6 +74,11 @@ def tune(study: Study, default_lr: float, attempt: Attempt) -> Tuned:
         trials={name: tuple(found) for name, found in trials.items()},
         chosen={name: best(found).setting for name, found in trials.items()},
     )
+
+
+def first_grid(study: Study, default_lr: float) -> list[float]:
+    """The peak lrs that tuning begins with, ascending."""
+    return sorted(study.lrs or grid(default_lr, study.num_trials))
 
 
 def grid(default_lr: float, num_lrs: int) -> list[float]:

@@ -31,7 +31,7 @@ from lrbench.compare.tables import Table
 from lrbench.compare.verdict import verdict
 from lrbench.draw.figure import Picture, keep
 from lrbench.files.run_folder import STUDY
-from lrbench.study import guide
+from lrbench.study import guide, screen
 from lrbench.study.guide import ClaimVerdict
 from lrbench.study.noise import NoiseFloor
 from lrbench.study.records import Point, Stage, StudyOutcome
@@ -56,6 +56,7 @@ class Report:
             `smaller`, at the others.
         untuned: results of the same at the shared default lr, and what tuning changed, in tables.
         changed: the latter in words; empty where there is no untuned track.
+        screened: what was left out by forecasts, in words; `forecasts`, of each setting.
         seeds: how many seeds each strategy had and why no more, and what tuning is part of.
         grids: which peak lrs were tried, and how their grid grew.
         tuning: tables and pictures of the trials.
@@ -73,6 +74,8 @@ class Report:
     untuned: tuple[Table, ...]
     changed: str
     tuning: tuple[Table, ...]
+    screened: tuple[str, ...]
+    forecasts: tuple[Table, ...]
     seeds: tuple[str, ...]
     grids: tuple[str, ...]
     tuning_pictures: tuple[Picture, ...]
@@ -139,6 +142,12 @@ def write(
         untuned=_untuned_tables(outcome, changed, untuned.get(full.share)),
         changed=tracks.gains_sentence(changed, outcome.default_lr) if changed else "",
         tuning=tuple(tables.tuning(outcome, stage, error) for stage in _largest_first(outcome)),
+        screened=_screened(outcome),
+        forecasts=tuple(
+            tables.forecasts(stage)
+            for stage in _largest_first(outcome)
+            if stage.screened and stage.screened.law
+        ),
         seeds=(
             *([] if floor is None else [floor.sentence]),
             *(line for stage in _largest_first(outcome) for line in _seeds(outcome, stage)),
@@ -164,6 +173,16 @@ def write(
 
 def _largest_first(outcome: StudyOutcome) -> list[Stage]:
     return sorted(outcome.stages, key=lambda stage: -stage.share)
+
+
+def _screened(outcome: StudyOutcome) -> tuple[str, ...]:
+    """What forecasts left out, at every budget, in words."""
+    return tuple(
+        f"{stage.length}: {line}" if len(outcome.stages) > 1 else line
+        for stage in _largest_first(outcome)
+        if stage.screened
+        for line in screen.sentences(stage.screened, outcome.study.strategies)
+    )
 
 
 def _seeds(outcome: StudyOutcome, stage: Stage) -> Iterator[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrbench.compare import as_json
 from lrbench.compare.report import dumped
 from lrbench.study.noise import NoiseFloor
-from lrbench.study.records import StudyOutcome
+from lrbench.study.records import Screened, StudyOutcome
 
 if TYPE_CHECKING:
     from lrbench.study.report import Report
@@ -27,6 +29,7 @@ def content(report: Report, outcome: StudyOutcome, floor: NoiseFloor | None) -> 
         "recommended": own.command,
         "next_steps": list(own.next_steps),
         "noise": None if floor is None else _noise(floor),
+        "screened": None if outcome.full.screened is None else _screened(outcome.full.screened),
         "ended": given.ended,
         "tuned": [
             {
@@ -55,6 +58,19 @@ def stopped(folder: Path, floor: NoiseFloor) -> str:
     """The content of a study that ended at its noise floor: it compared nothing."""
     found = as_json.content([], _again(folder), [])
     return dumped({**found, "recommended": "", "noise": _noise(floor)})
+
+
+def _screened(found: Screened) -> dict[str, Any]:
+    behind = found.behind if math.isfinite(found.behind) else None
+    return {
+        "runs": found.num_runs,
+        "updates": found.updates,
+        "law": found.law or None,
+        "risk": found.risk,
+        "behind": behind,
+        "unknown": list(found.unknown),
+        "forecasts": [asdict(one) for one in found.forecasts],
+    }
 
 
 def _again(folder: Path) -> str:

@@ -15,6 +15,7 @@ from lrbench.cli.wording import counted, listed
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.verdict import verdict
 from lrbench.config import trust
+from lrbench.study import screen
 from lrbench.study.guide import claim
 from lrbench.study.records import Setting, StudyOutcome
 from lrbench.study.report.tuning import lr_trials
@@ -78,9 +79,23 @@ def recommend(outcome: StudyOutcome, tuned: Analysis, runs: Runs) -> Recommendat
         sure=sure,
         paragraph=(
             f"Use {best.strategy} at peak lr {setting.lr:g}{knobs}. {verdict(tuned).headline}"
+            f"{_left_out(outcome)}"
         ),
         next_steps=tuple(steps[:MAX_STEPS]),
         command=command(outcome, best.strategy, setting),
+    )
+
+
+def _left_out(outcome: StudyOutcome) -> str:
+    """Which strategies were never trained in full because of a forecast, and at what risk."""
+    found = outcome.full.screened
+    gone = screen.gone(found, outcome.study.strategies) if found else []
+    gone = [name for name in gone if name not in outcome.study.references]
+    if not found or not gone:
+        return ""
+    return (
+        f" Not trained in full, as a forecast from short runs puts them behind (at a risk of "
+        f"{100 * found.risk:g} %): {listed(gone)}."
     )
 
 

@@ -80,3 +80,27 @@ def guide(verdicts: Sequence[ClaimVerdict]) -> Table:
         f"{100 * GUIDE_ALPHA:g} % of studies."
     )  # fmt: skip
     return Table("Findings", ("claim", "finding", "seeds"), rows, frozenset(), caption)
+
+
+def forecasts(stage: Stage) -> Table:
+    """One row per setting that was foretold, the lowest loss first."""
+    found = stage.screened
+    assert found is not None
+    rows = tuple(
+        (
+            f"{one.strategy} at {one.lr:g}",
+            f"{one.loss:.4f}",
+            f"{one.low:.4f} to {one.high:.4f}",
+            "left out" if one.left_out else "trained",
+        )
+        for one in found.forecasts
+    )
+    caption = (
+        f"Final validation loss after {stage.length}, foretold by the {found.law} law from "
+        f"{found.num_runs} short runs, with the 95 % interval of each by itself. Left out: more "
+        f"than {100 * found.behind:.2g} % behind the lowest (a reference: behind its own lowest), "
+        "which is the error of such differences in all of them at once."
+    )
+    headers = ("schedule and peak lr", "loss", "95 % interval", "")
+    strong = frozenset(n for n, one in enumerate(found.forecasts) if not one.left_out)
+    return Table(f"Forecasts for {stage.length}", headers, rows, strong, caption)
