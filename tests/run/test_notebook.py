@@ -40,3 +40,46 @@ def test_mistakes_are_told_and_leave_nothing(tmp_path: Path) -> None:
         run.finish(test_loss=1.0)
     with pytest.raises(ValueError, match="it has no scheduler"):
         lrbench.load_model(tmp_path / "own")
+
+
+CELLS = [
+    "import lrbench, sys\nassert 'torch' not in sys.modules",
+    "for strategy in ('cosine', 'linear'):\n"
+    "    for seed in (0, 1):\n"
+    f"        result = lrbench.train(*{WORDS[:3]!r}, f'scheduler={{strategy}}', f'seed={{seed}}',\n"
+    "                               folder=f'runs/{strategy}/{seed}')\n"
+    "result",
+    "found = lrbench.compare('runs', margin='5%')\nfound",
+    "found.table",
+    "found.figure('final')",
+    "print(found.verdict); print(len(found.pairs))",
+    "lrbench.load_model('runs/linear/1')",
+    "lrbench.compare('runs', margin='0')",
+]
+
+
+def test_in_a_real_notebook(tmp_path: Path) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(
+        notebook, timeout=300, resources=resources, allow_errors=True, kernel_name="python3"
+    ).execute()
+    shown = [cell.outputs for cell in notebook.cells]
+    assert shown[0] == []
+    last = shown[1][-1].data["text/plain"]
+    assert "strategy='linear', seed=1" in last
+    (report,) = (out.data["text/html"] for out in shown[2] if "data" in out)
+    assert "<svg" in report
+    assert "Exploratory: " in report
+    assert "test acc" in report
+    assert "<table" in shown[3][-1].data["text/html"]
+    assert "linear" in shown[3][-1].data["text/html"]
+    figure = shown[4][-1].data
+    assert "<svg" in figure.get("text/html", "") + figure.get("image/svg+xml", "")
+    assert shown[5][0].text.startswith("Exploratory: ")
+    assert shown[5][0].text.strip().endswith("1")
+    assert "Linear(in_features=64, out_features=8" in shown[6][-1].data["text/plain"]
+    assert shown[7][-1].ename in ("ValueError", "CompareError")
+    assert "margin=0 must be above 0" in shown[7][-1].evalue
