@@ -96,10 +96,17 @@ def _follows(wanted: Asked, steps: Array, lrs: Array, peak: float, speed: float 
     return False
 
 
+def _off(wanted: Asked, steps: Array, lrs: Array) -> Array:
+    """How far each lr is from the one asked for, at that update or beside it, (N,)."""
+    assert wanted.exact is not None
+    return np.asarray(
+        np.min([np.abs(wanted.exact(steps + o) - lrs) for o in (-1, 0, 1)], axis=0), dtype=float
+    )
+
+
 def _unexplained(wanted: Asked, steps: Array, lrs: Array, peak: float) -> Finding:
     assert wanted.exact is not None
-    off = np.min([np.abs(wanted.exact(steps + o) - lrs) for o in (-1, 0, 1)], axis=0)
-    at = int(np.argmax(off > SAME * peak))
+    at = int(np.argmax(_off(wanted, steps, lrs) > SAME * peak))
     return Finding(
         "not the lr of its schedule",
         f"from update {steps[at]:,.0f} on it differs: {lrs[at]:.4g} was logged, and "
@@ -132,26 +139,19 @@ def _groups(log: LrLog) -> Iterator[Finding]:
 
 def _causes(log: LrLog, wanted: Asked, form: Fit, length: float, gap: float) -> Iterator[Finding]:
     """The causes that the form of the lr shows; the first that explains it is enough."""
-    for judge in (_still, _rising, _restarted, _speed, _end):
+    for judge in (_constant, _exactly, _held, _rising, _restarted, _speed, _end):
         found = list(judge(log, wanted, form, length, gap))
         if found:
             yield from found
             return
-    yield from _warmup_and_floor(wanted, form, length, gap)
+    if wanted.exact is None or wanted.kind not in ("own", "other", "restarts"):
+        yield from _warmup_and_floor(wanted, form, length, gap)
 
 
-def _still(
+def _constant(
     log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
 ) -> Iterator[Finding]:  # fmt: skip
     """An lr that never moves, under a schedule that would have moved it."""
-    lowest = float(log.points()[1][-1]) / form.peak
-    held = form.interval > 1.5 * gap and lowest > 1 - LEAP and not form.rising
-    if held and wanted.kind in ("cosine", "linear", "polynomial") and log.completed:
-        yield Finding(
-            "stepped per epoch, not per update",
-            f"the lr changes only every {form.interval:,.0f} updates, and at the end of the run is "
-            f"still at {lowest:.5g} of its peak",
-        )
     if form.shape != "constant":
         return
     if wanted.kind == "plateau":
@@ -167,11 +167,60 @@ def _still(
                 f"the validation loss did not improve for {longest} of {len(at)} evaluations in a "
                 f"row, more than its patience of {patience}, and the lr stayed at {form.peak:.4g}",
             )
-    elif wanted.kind not in ("", "constant", "own", "other"):
+        return
+    moves = wanted.kind not in ("", "constant", "own", "other")
+    if wanted.exact is not None:
+        moves = bool(np.ptp(wanted.exact(log.points()[0])) > LEAP * form.peak)
+    if moves:
         yield Finding(
             "an lr that never moved",
-            f"{form.peak:.4g} throughout, though the schedule is {wanted.kind}: it was never "
-            "stepped, or once an epoch in place of once an update",
+            f"{form.peak:.4g} throughout, though the schedule is {log.strategy or wanted.kind}: it "
+            "was never stepped, or once an epoch in place of once an update",
+        )
+
+
+def _exactly(
+    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
+) -> Iterator[Finding]:  # fmt: skip
+    """A schedule that is known exactly, at another speed, or from its beginning again."""
+    if wanted.exact is None:
+        return
+    (steps, lrs), peak, epoch = log.points(), form.peak, log.steps_per_epoch or 0
+    for factor in (factor for factor in dict.fromkeys((*FACTORS, epoch)) if factor > 1):
+        if _follows(wanted, steps, lrs, peak, factor):
+            yield _too_fast(factor, epoch, f"its lr at update n is that of {factor:,} n")
+            return
+        if _follows(wanted, steps, lrs, peak, 1 / factor):
+            yield _too_seldom(factor, epoch, f"its lr at update n is that of n / {factor:,}")
+            return
+    at = int(np.argmax(_off(wanted, steps, lrs) > SAME * peak))
+    if not at or len(steps) - at < 4 or np.ptp(lrs[at:]) < LEAP * peak:
+        return
+    for first in range(int(steps[at - 1]), int(steps[at]) + 1):
+        if _follows(wanted, steps[at:] - first, lrs[at:], peak):
+            yield _restart(first, lrs[at - 1], lrs[at])
+            return
+
+
+def _restart(at: float, before: float, after: float) -> Finding:
+    return Finding(
+        "restarted on resume",
+        f"at update {at:,.0f} the lr leaps from {before:.4g} to {after:.4g}, in the middle of its "
+        "descent, and goes through its schedule again from the beginning",
+    )
+
+
+def _held(
+    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
+) -> Iterator[Finding]:  # fmt: skip
+    """An lr that is held for long, and hardly falls, under a schedule that falls to its end."""
+    lowest = float(log.points()[1][-1]) / form.peak
+    held = form.interval > 1.5 * gap and lowest > 1 - LEAP and not form.rising
+    if held and wanted.kind in ("cosine", "linear", "polynomial") and log.completed:
+        yield Finding(
+            "stepped per epoch, not per update",
+            f"the lr changes only every {form.interval:,.0f} updates, and at the end of the run is "
+            f"still at {lowest:.5g} of its peak",
         )
 
 
@@ -210,12 +259,7 @@ def _restarted(
     anew = fit(steps[later] - form.again, lrs[later])
     shaped = anew.shape not in ("steps", "constant", "") or anew.rising
     if cut and shaped and anew.peak > 0.5 * form.peak:
-        yield Finding(
-            "restarted on resume",
-            f"at update {form.again:,.0f} the lr leaps from {form.before * form.peak:.4g} to "
-            f"{form.after * form.peak:.4g}, in the middle of its descent, and goes through its "
-            "schedule again from the beginning",
-        )
+        yield _restart(form.again, form.before * form.peak, form.after * form.peak)
 
 
 def _ratio(value: float, whole: float) -> int | None:
@@ -232,17 +276,7 @@ def _speed(
 ) -> Iterator[Finding]:  # fmt: skip
     """A schedule that was stepped too often or too seldom, from its end and its warmup."""
     total, end = wanted.total, form.end
-    steps, lrs = log.points()
-    if wanted.exact is not None:
-        epoch = log.steps_per_epoch or 0
-        for factor in dict.fromkeys((*FACTORS, epoch)):
-            if factor > 1 and _follows(wanted, steps, lrs, form.peak, factor):
-                yield _too_fast(factor, epoch, f"its lr at update n is that of {factor:,} n")
-                return
-            if factor > 1 and _follows(wanted, steps, lrs, form.peak, 1 / factor):
-                yield _too_seldom(factor, epoch, f"its lr at update n is that of n / {factor:,}")
-                return
-    if math.isnan(end) or total is None:
+    if math.isnan(end) or total is None or wanted.kind in ("own", "other", "restarts"):
         return
     epochs = wanted.epochs or (total / log.steps_per_epoch if log.steps_per_epoch else None)
     if epochs and length > 4 * epochs and abs(end - epochs) <= max(2.0, 0.1 * epochs):

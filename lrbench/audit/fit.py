@@ -75,7 +75,8 @@ def fit(steps: Array, lrs: Array) -> Fit:
     warmup = _warmup(steps, y, top)
     changes = np.flatnonzero(np.abs(np.diff(y)) > CHANGE) + 1
     interval = _interval(steps, changes)
-    if top >= len(y) - 1 - int(interval / np.median(np.diff(steps))) and y[0] < 1 - LEAP:
+    last = len(y) - 1 - int(interval / np.median(np.diff(steps)))
+    if top >= last and y[0] < 1 - LEAP and (np.diff(y[: top + 1]) > -RISE).all():
         return Fit(shape="", peak=peak, warmup=warmup, rising=True, interval=interval)
     again, leaps = _rise_again(y, top)
     stop = len(y) if again is None else again + 1

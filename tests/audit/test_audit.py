@@ -17,9 +17,10 @@ from omegaconf import OmegaConf
 from lrbench.audit import Audit, LrLog, audit, audit_each, causes
 from lrbench.audit.__main__ import main
 from lrbench.config import CONF, build, flatten
+from lrbench.config.compose import read_choice
 
 TOTAL, EPOCH, PEAK = 1000, 100, 3e-3
-CHOICES = sorted(p.stem for p in (CONF / "scheduler").glob("[!_]*.yaml") if p.stem != "chain")
+CHOICES = sorted(p.stem for p in (CONF / "scheduler").glob("[!_]*.yaml"))
 Formula = Callable[[np.ndarray], np.ndarray]
 
 
@@ -166,17 +167,13 @@ def test_a_planted_fault_is_named(name: str) -> None:
         assert not lines
 
 
-def composed(choice: str) -> Any:
-    """conf/scheduler/`choice`.yaml on top of the files that it begins with."""
-    node: Any = OmegaConf.load(CONF / f"scheduler/{choice}.yaml")
-    below = [name for name in node.pop("defaults", ()) if name != "_self_"]
-    return OmegaConf.merge(*map(composed, below), node)
-
-
 @cache
 def settings() -> dict[str, dict[str, Any]]:
-    """The config of each schedule but a chain, whose parts are choices themselves."""
-    found: Any = {name: OmegaConf.to_container(composed(name), resolve=True) for name in CHOICES}
+    """The config of each schedule of the family."""
+    found: Any = {
+        name: OmegaConf.to_container(read_choice("scheduler", name)["scheduler"], resolve=True)
+        for name in CHOICES
+    }
     return found
 
 
@@ -202,6 +199,9 @@ def clean() -> Iterator[tuple[str, LrLog, Audit]]:
             if number % 2:  # as an importer finds it, without a config
                 named = LrLog(history=frame, steps=TOTAL)
             yield f"{choice} every {every}", named, audit(named)
+            by_name = {"scheduler.name": choice, "optimizer.lr": PEAK}
+            said = LrLog(history=frame, steps=TOTAL, strategy=choice, config=by_name)
+            yield f"{choice} by name, every {every}", said, audit(said)
 
 
 def test_clean_logs_raise_no_alarm() -> None:
@@ -209,7 +209,8 @@ def test_clean_logs_raise_no_alarm() -> None:
     for name, found, told in clean():
         number += 1
         alarms += [f"{name} {'own' if found.config else 'unnamed'}: {f}" for f in told.findings]
-        if found.config and told.description != "as its config says":
+        exact = "scheduler._target_" in found.config
+        if exact and told.description != "as its config says":
             described.append(name)
     for floor in np.linspace(0, 0.3, 12):  # with what a Trainer records
         for share in (0.5, 1.0):
@@ -220,6 +221,31 @@ def test_clean_logs_raise_no_alarm() -> None:
     assert alarms == []
     assert described == []
     assert number >= 100
+
+
+STEPS = np.arange(1, TOTAL + 1)
+OWN_FAULTS = {
+    "twice": (np.minimum(2 * (STEPS - 1), TOTAL - 1), "stepped too often"),
+    "every fourth": ((STEPS - 1) // 4, "stepped too seldom"),
+    "epochs": ((STEPS - 1) // EPOCH, "stepped per epoch, not per update"),
+    "never": (0 * STEPS, "an lr that never moved"),
+    "again": (np.where(STEPS <= 630, STEPS - 1, STEPS - 631), "restarted on resume"),
+}
+
+
+@pytest.mark.parametrize("fault", OWN_FAULTS)
+@pytest.mark.parametrize("choice", ["chain", "cyclic", "onecycle", "piecewise", "warmup_cosine"])
+def test_a_fault_of_an_own_schedule_is_named(choice: str, fault: str) -> None:
+    node, (at, cause) = settings()[choice], OWN_FAULTS[fault]
+    evaluated = [50 * i for i in range(1, 21)]
+    losses = [2.0 - i / 100 for i in range(20)]
+    factors = np.array(build(node, "scheduler").factors(TOTAL, EPOCH, losses, evaluated))
+    frame = pd.DataFrame({"step": STEPS, "lr": (PEAK * factors[at]).astype("float32")})
+    frame = frame.merge(pd.DataFrame({"step": evaluated, "val_loss": losses}), "outer")
+    config = {f"scheduler.{k}": v for k, v in flatten(node).items()}
+    told = audit(LrLog(history=frame, steps=TOTAL, steps_per_epoch=EPOCH, strategy=choice,
+                       config={**config, "optimizer.lr": PEAK}))  # fmt: skip
+    assert [finding.cause for finding in told.findings] == [cause]
 
 
 def test_equal_logs_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
