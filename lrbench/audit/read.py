@@ -29,7 +29,11 @@ def read_logs(folders: Sequence[Path]) -> Iterator[tuple[str, LrLog | str]]:
         if RESULT in files
     ]  # fmt: skip
     if not places:
-        raise ValueError(f"no runs in {', '.join(map(str, folders))}: a run has a {RESULT}")
+        where = ", ".join(map(str, folders))
+        raise ValueError(
+            f"no runs in {where}: a run has a {RESULT}; import other tools' logs first: python -m "
+            f"lrbench.importer {where} to=FOLDER"
+        )
     for place in places:
         try:
             yield plain_text(place), _read(place)
@@ -39,7 +43,10 @@ def read_logs(folders: Sequence[Path]) -> Iterator[tuple[str, LrLog | str]]:
 
 def _read(folder: Path) -> LrLog:
     result, _ = read_result(folder / RESULT)
-    history = pd.read_csv(io.BytesIO(read_bytes(folder / HISTORY, MAX_HISTORY)))
+    try:
+        history = pd.read_csv(io.BytesIO(read_bytes(folder / HISTORY, MAX_HISTORY)))
+    except FileNotFoundError:
+        history = pd.DataFrame({"step": []})  # its lr was not logged
     try:
         config = flatten(parse_yaml(read_bytes(folder / CONFIG).decode()))
     except FileNotFoundError:

@@ -51,7 +51,10 @@ def curves(
     x_name = step or x_column(rows.columns) or ""
     if x_name not in rows:
         shown = ", ".join(map(str, rows.columns[:8]))
-        raise ValueError(f"{raw.name}: no column says at which update ({shown}): give step=COLUMN")
+        raise ValueError(
+            f"{raw.name}: no column says at which update ({shown}): give step=COLUMN, or add one "
+            "to the log where there is none"
+        )
     axis = "epochs" if tokens(x_name)[-1:] and tokens(x_name)[-1] in EPOCHS else "updates"
     x = rows[x_name].replace(NOT_FINITE, np.nan).ffill()
     frame = pd.DataFrame({"step": x})

@@ -145,7 +145,10 @@ def normalise(
     notes = list(reading.guessed)
     told = [_described(raw, choices) for raw in raws]
     if choices.pattern is not None and not any(found for _, found in told):
-        raise ValueError(f"pattern={choices.pattern} fits no path, such as {raws[0].name}")
+        raise ValueError(
+            f"pattern={choices.pattern} fits no path, such as {raws[0].name}: write {{strategy}} "
+            "and {seed} where a path says them, and all between them as it is"
+        )
     if choices.pattern is not None and (lost := [r.name for r, t in zip(raws, told, strict=True)
                                                  if not t[1]]):  # fmt: skip
         notes.append(f"pattern={choices.pattern} does not fit {listed(lost[:3])}")
@@ -236,8 +239,9 @@ def _config(config: Mapping[str, Any], choices: Choices, found: Curves) -> dict[
         if key is None and what in config:  # the pattern's own name
             key = what
         if key is not None and key not in config:
-            known = ", ".join(sorted(config)) or "none"
-            raise ValueError(f"{what}={key} is no key of the recorded configs ({known})")
+            known = ", ".join(sorted(config))
+            remedy = f"; there are {known}" if known else f": say it by pattern='{{{what}}}/...'"
+            raise ValueError(f"{what}={key} is no key of the recorded configs{remedy}")
         return (key, config[key]) if key is not None else setting(config, what)
 
     used = {what: told(what) for what in SETTINGS}

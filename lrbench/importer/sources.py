@@ -85,7 +85,10 @@ def read_sources(sources: Sequence[Path]) -> tuple[list[RawRun], list[str]]:
     runs = _merged(raws, notes)
     if not runs:
         more = f" ({notes[0]})" if notes else ""
-        raise ValueError(f"no log that is read in {', '.join(map(str, sources))}{more}")
+        raise ValueError(
+            f"no log that is read in {', '.join(map(str, sources))}{more}: name the folder or file "
+            "of one of the tools that python -m lrbench.importer --help lists"
+        )
     return runs, notes
 
 

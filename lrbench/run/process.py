@@ -10,6 +10,7 @@ from typing import Any
 
 import lrbench
 from lrbench.files import run_folder
+from lrbench.files.result import read_result
 
 VARIABLE = "LRBENCH_RUN"  # the folder of the run for which lrbench started this program
 
@@ -32,17 +33,51 @@ def claim(folder: Path, overwrite: bool) -> int | None:
     folder.mkdir(parents=True, exist_ok=True)
     handle = None
     if not os.environ.get(VARIABLE):
-        handle = run_folder.lock(folder)
-    result = folder / run_folder.RESULT
-    if result.exists() and not overwrite:
+        try:
+            handle = run_folder.lock(folder)
+        except run_folder.FolderError as error:
+            if "is in use" not in str(error):
+                raise
+            raise ValueError(
+                f"{folder} is in use by another process, or by a run that this one has not closed: "
+                "begin it by 'with lrbench.start(...) as run:', or choose another folder"
+            ) from None
+    try:
+        _check(folder, overwrite)
+        (folder / run_folder.HIDDEN).mkdir(exist_ok=True)  # from now on it is lrbench's
+        (folder / run_folder.RESULT).unlink(missing_ok=True)
+    except BaseException:
         if handle is not None:
             os.close(handle)
-        raise ValueError(
-            f"{folder} holds a finished run: choose another folder, or write "
-            "lrbench.start(..., overwrite=True) to train it anew"
-        )
-    result.unlink(missing_ok=True)
+        raise
     return handle
+
+
+def _check(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder with a finished run, or with files under a run's names that are no run's."""
+    result = folder / run_folder.RESULT
+    try:
+        read_result(result)
+    except FileNotFoundError:
+        theirs = not (folder / run_folder.HIDDEN).is_dir()
+    except ValueError:
+        theirs = True
+    else:
+        if not overwrite:
+            raise ValueError(
+                f"{folder} holds a finished run: choose another folder, or write "
+                "lrbench.start(..., overwrite=True) to train it anew"
+            )
+        theirs = False
+    for path in sorted(folder.iterdir()):
+        own = path.name in (run_folder.RESULT, run_folder.HISTORY) or path.name.startswith(
+            run_folder.EVENTS
+        )
+        if own and (theirs or path.is_symlink()):
+            raise ValueError(
+                f"{folder} holds {path.name}, which no run of lrbench has written: choose another "
+                "folder"
+            )
 
 
 def environment() -> dict[str, Any]:

@@ -73,15 +73,21 @@ class CommandLoop:
         """Train the run in `folder`; in a sweep, what it prints goes to a file there.
 
         Raises:
-            Failure: the command ended with another exit code than 0, and wrote no result.
-            OSError: there is no such program.
+            Failure: there is no such program, or it ended with another exit code than 0 and wrote
+                no result.
         """
         with _assigned(folder), (folder / OUTPUT if in_sweep else Path(os.devnull)).open("wb") as f:
-            process = subprocess.Popen(
-                shlex.split(self.line),
-                stdout=f if in_sweep else None,
-                stderr=subprocess.STDOUT if in_sweep else None,
-            )
+            try:
+                process = subprocess.Popen(
+                    shlex.split(self.line),
+                    stdout=f if in_sweep else None,
+                    stderr=subprocess.STDOUT if in_sweep else None,
+                )
+            except OSError as error:
+                raise Failure(
+                    f"loop.line={self.line} cannot be started ({error.strerror}): name a program, "
+                    "such as python train.py"
+                ) from error
             try:
                 code = process.wait()
             except BaseException:  # Ctrl-C reaches both; SIGTERM only this process

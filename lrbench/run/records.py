@@ -91,7 +91,8 @@ class Records:
         self._kept = [row for row in rows if row["step"] <= step]
         if step > 0 and not self._kept and self._folder is not None:
             raise ValueError(
-                f"{self._folder} has no record up to update {step}: begin anew, at update 0"
+                f"{self._folder} has no record up to update {step}: begin anew, without "
+                "run.resume_from"
             )
         self._earlier_seconds = self._kept[-1].get("seconds", 0.0) if self._kept else 0.0
         self.validations = [

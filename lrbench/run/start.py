@@ -109,4 +109,7 @@ def _schedule(strategy: str, scheduler: Scheduler | Mapping[str, Any] | None) ->
     except MissingConfigException:
         if scheduler is None:
             return None
-        raise
+        raise ValueError(
+            f"strategy={strategy} is no choice of conf/scheduler whose keys could be changed: give "
+            "lrbench.start(..., scheduler=lrbench.load('scheduler', 'cosine'))"
+        ) from None

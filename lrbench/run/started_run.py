@@ -272,7 +272,7 @@ class StartedRun:
         if self._schedule is None:
             raise ValueError(
                 f"strategy={self.strategy} names no schedule of lrbench: give "
-                "lrbench.start(..., scheduler=...)"
+                "lrbench.start(..., scheduler=lrbench.load('scheduler', 'cosine'))"
             )
         return self._schedule
 

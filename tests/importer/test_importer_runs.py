@@ -128,7 +128,7 @@ WRONG = [
     ),
     (
         ["log.csv", "to=x", "measure=score", "better=higher", "strategy=sched"],
-        "strategy=sched is no key of the recorded configs (none)",
+        "strategy=sched is no key of the recorded configs: say it by pattern=",
     ),
     (
         ["log.csv", "to=x", "measure=score", "better=higher", "paired=true"],

@@ -101,6 +101,7 @@ def test_function_and_command_are_swept_and_compared_alike(
             "loop.line=ls /none ended with exit code 2",
         ),
         (["loop=command", *COMMON], "loop.line has no value"),
+        (["loop=command", "loop.line='nosuch x'", *COMMON], "cannot be started (No such file or"),
         (["loop=command", "loop.line='a \"'", *COMMON], "cannot be split into words"),
         (["loop=function", *COMMON], "loop.target has no value"),
     ],

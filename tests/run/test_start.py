@@ -173,3 +173,18 @@ def test_mistakes_in_a_loop_are_told(tmp_path: Path) -> None:
             run.resume_from(4)
         with pytest.raises(ValueError, match="is in use by another process"):
             _begin(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["history.csv", "events.out.tfevents.1.host", "result.json"])
+def test_files_of_others_are_refused_and_left_as_they_are(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("a,b\n")
+    (tmp_path / "notes.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=rf"holds {name}, which no run of lrbench has written"):
+            lrbench.start(tmp_path, strategy="cosine", overwrite=overwrite)
+    assert (tmp_path / name).read_text() == "a,b\n"
+    (tmp_path / name).unlink()
+    for _ in range(2):  # a run that was killed is begun again
+        with lrbench.start(tmp_path, strategy="cosine") as run:
+            run.log(1, train_loss=1.0)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
