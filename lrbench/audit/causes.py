@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lrbench.audit.asked import Asked, LrLog, asked
-from lrbench.audit.fit import CHANGE, LEAP, MAX_POINTS, Array, Fit, fit
+from lrbench.audit.fit import (
+    CHANGE,
+    LEAP,
+    MAX_POINTS,
+    Array,
+    Fit,
+    describe,
+    fit,
+    shape_of,
+    with_warmup,
+)
 
 SAME = 1e-4  # of the peak: an lr this close is the one asked for
 NEAR = 0.02  # two lengths that differ by a smaller share are the same
@@ -37,6 +47,30 @@ class Audit:
     findings: tuple[Finding, ...]
 
 
+@dataclass(frozen=True)
+class Case:
+    """A run's lr, with what its config asks for and the form that it has.
+
+    Attributes:
+        length: of the run, in the log's unit.
+        gap: between two logged points, the usual one.
+        steps, lrs: as logged, (N,).
+    """
+
+    log: LrLog
+    wanted: Asked
+    form: Fit
+    length: float
+    gap: float
+    steps: Array
+    lrs: Array
+
+    @property
+    def winding(self) -> bool:
+        """Whether its schedule may rise and fall as it likes, so that its form tells little."""
+        return self.wanted.kind in ("own", "other", "restarts")
+
+
 def audit(log: LrLog) -> Audit:
     """Hold the lr that a run logged against what its schedule would have given.
 
@@ -53,10 +87,10 @@ def audit(log: LrLog) -> Audit:
     form = fit(steps, lrs)
     gap = float(np.median(np.diff(steps)))
     wanted, length = _length(log, wanted, steps, gap)
-    causes = list(_causes(log, wanted, form, length, gap))
+    causes = list(_causes(Case(log, wanted, form, length, gap, steps, lrs)))
     if wanted.exact is not None and not causes and log.completed:
         causes = [_unexplained(wanted, steps, lrs, form.peak)]
-    return Audit(_describe(form, length), (*always, *causes))
+    return Audit(describe(form, length), (*always, *causes))
 
 
 def audit_each(logs: Iterable[LrLog]) -> Iterator[Audit]:
@@ -79,34 +113,25 @@ def _length(log: LrLog, wanted: Asked, steps: Array, gap: float) -> tuple[Asked,
     return wanted, length
 
 
+def _errors(wanted: Asked, steps: Array, lrs: Array, speed: float = 1.0) -> Array:
+    """How far each lr is from the one asked for, stepped `speed` times an update, (3, N): one
+    update before, then, and one after."""
+    assert wanted.exact is not None
+    at = speed * (steps + np.array([[-1.0], [0.0], [1.0]]))
+    at = np.floor(at) if speed < 1 else at
+    return np.array([np.abs(wanted.exact(each) - lrs) for each in at])
+
+
 def _follows(wanted: Asked, steps: Array, lrs: Array, peak: float, speed: float = 1.0) -> bool:
-    """Whether the lr is the one asked for, stepped `speed` times an update; one update may lie
-    between."""
-    assert wanted.exact is not None
+    """Whether the lr is the one asked for, stepped `speed` times an update."""
     some = np.unique(np.linspace(0, len(steps) - 1, MAX_POINTS).astype(int))
-    scale = max(peak, 1e-30)
-    for offset in (-1, 0, 1):
-        at = (
-            np.floor(speed * (steps[some] + offset))
-            if speed < 1
-            else speed * (steps[some] + offset)
-        )
-        if np.abs(wanted.exact(at) - lrs[some]).max() <= SAME * scale:
-            return True
-    return False
-
-
-def _off(wanted: Asked, steps: Array, lrs: Array) -> Array:
-    """How far each lr is from the one asked for, at that update or beside it, (N,)."""
-    assert wanted.exact is not None
-    return np.asarray(
-        np.min([np.abs(wanted.exact(steps + o) - lrs) for o in (-1, 0, 1)], axis=0), dtype=float
-    )
+    worst = _errors(wanted, steps[some], lrs[some], speed).max(axis=1)
+    return bool((worst <= SAME * max(peak, 1e-30)).any())
 
 
 def _unexplained(wanted: Asked, steps: Array, lrs: Array, peak: float) -> Finding:
     assert wanted.exact is not None
-    at = int(np.argmax(_off(wanted, steps, lrs) > SAME * peak))
+    at = int(np.argmax(_errors(wanted, steps, lrs).min(axis=0) > SAME * peak))
     return Finding(
         "not the lr of its schedule",
         f"from update {steps[at]:,.0f} on it differs: {lrs[at]:.4g} was logged, and "
@@ -137,21 +162,20 @@ def _groups(log: LrLog) -> Iterator[Finding]:
         )
 
 
-def _causes(log: LrLog, wanted: Asked, form: Fit, length: float, gap: float) -> Iterator[Finding]:
+def _causes(case: Case) -> Iterator[Finding]:
     """The causes that the form of the lr shows; the first that explains it is enough."""
     for judge in (_constant, _exactly, _held, _rising, _restarted, _speed, _end):
-        found = list(judge(log, wanted, form, length, gap))
+        found = list(judge(case))
         if found:
             yield from found
             return
-    if wanted.exact is None or wanted.kind not in ("own", "other", "restarts"):
-        yield from _warmup_and_floor(wanted, form, length, gap)
+    if case.wanted.exact is None or not case.winding:
+        yield from _warmup_and_floor(case)
 
 
-def _constant(
-    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
-) -> Iterator[Finding]:  # fmt: skip
+def _constant(case: Case) -> Iterator[Finding]:
     """An lr that never moves, under a schedule that would have moved it."""
+    log, wanted, form = case.log, case.wanted, case.form
     if form.shape != "constant":
         return
     if wanted.kind == "plateau":
@@ -170,7 +194,7 @@ def _constant(
         return
     moves = wanted.kind not in ("", "constant", "own", "other")
     if wanted.exact is not None:
-        moves = bool(np.ptp(wanted.exact(log.points()[0])) > LEAP * form.peak)
+        moves = bool(np.ptp(wanted.exact(case.steps)) > LEAP * form.peak)
     if moves:
         yield Finding(
             "an lr that never moved",
@@ -179,13 +203,12 @@ def _constant(
         )
 
 
-def _exactly(
-    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
-) -> Iterator[Finding]:  # fmt: skip
+def _exactly(case: Case) -> Iterator[Finding]:
     """A schedule that is known exactly, at another speed, or from its beginning again."""
+    wanted, steps, lrs = case.wanted, case.steps, case.lrs
     if wanted.exact is None:
         return
-    (steps, lrs), peak, epoch = log.points(), form.peak, log.steps_per_epoch or 0
+    peak, epoch = case.form.peak, case.log.steps_per_epoch or 0
     for factor in (factor for factor in dict.fromkeys((*FACTORS, epoch)) if factor > 1):
         if _follows(wanted, steps, lrs, peak, factor):
             yield _too_fast(factor, epoch, f"its lr at update n is that of {factor:,} n")
@@ -193,7 +216,7 @@ def _exactly(
         if _follows(wanted, steps, lrs, peak, 1 / factor):
             yield _too_seldom(factor, epoch, f"its lr at update n is that of n / {factor:,}")
             return
-    at = int(np.argmax(_off(wanted, steps, lrs) > SAME * peak))
+    at = int(np.argmax(_errors(wanted, steps, lrs).min(axis=0) > SAME * peak))
     if not at or len(steps) - at < 4 or np.ptp(lrs[at:]) < LEAP * peak:
         return
     for first in range(int(steps[at - 1]), int(steps[at]) + 1):
@@ -210,13 +233,12 @@ def _restart(at: float, before: float, after: float) -> Finding:
     )
 
 
-def _held(
-    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
-) -> Iterator[Finding]:  # fmt: skip
+def _held(case: Case) -> Iterator[Finding]:
     """An lr that is held for long, and hardly falls, under a schedule that falls to its end."""
-    lowest = float(log.points()[1][-1]) / form.peak
-    held = form.interval > 1.5 * gap and lowest > 1 - LEAP and not form.rising
-    if held and wanted.kind in ("cosine", "linear", "polynomial") and log.completed:
+    wanted, form = case.wanted, case.form
+    lowest = float(case.lrs[-1]) / form.peak
+    held = form.interval > 1.5 * case.gap and lowest > 1 - LEAP and not form.rising
+    if held and wanted.kind in ("cosine", "linear", "polynomial") and case.log.completed:
         yield Finding(
             "stepped per epoch, not per update",
             f"the lr changes only every {form.interval:,.0f} updates, and at the end of the run is "
@@ -224,14 +246,13 @@ def _held(
         )
 
 
-def _rising(
-    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float
-) -> Iterator[Finding]:  # fmt: skip
+def _rising(case: Case) -> Iterator[Finding]:
     """An lr that rises to the end: too long a warmup, or one that is stepped too seldom."""
-    if not form.rising or not log.completed or wanted.kind in ("own", "other", "restarts"):
+    wanted, form, length = case.wanted, case.form, case.length
+    if not form.rising or not case.log.completed or case.winding:
         return
     warmup = wanted.warmup
-    if form.interval > 1.5 * gap and (warmup is None or warmup < length):
+    if form.interval > 1.5 * case.gap and (warmup is None or warmup < length):
         yield Finding("stepped per epoch, not per update", f"the lr changes only every "
                       f"{form.interval:,.0f} updates, and still rises at the end")  # fmt: skip
         return
@@ -245,18 +266,16 @@ def _rising(
                   f"rises (highest: {form.peak:.4g}){told}")  # fmt: skip
 
 
-def _restarted(
-    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
-) -> Iterator[Finding]:  # fmt: skip
+def _restarted(case: Case) -> Iterator[Finding]:
     """A leap back up, before the descent was over, to a descent that begins anew."""
-    if not form.leaps or wanted.kind in ("own", "other", "restarts"):
+    form = case.form
+    if not form.leaps or case.winding:
         return
-    steps, lrs = log.points()
-    later = steps > form.again
-    cut = not form.end <= form.again + 1.5 * gap
+    later = case.steps > form.again
+    cut = not form.end <= form.again + 1.5 * case.gap
     if later.sum() < 4 or form.shape in ("steps", "constant", ""):
         return
-    anew = fit(steps[later] - form.again, lrs[later])
+    anew = fit(case.steps[later] - form.again, case.lrs[later])
     shaped = anew.shape not in ("steps", "constant", "") or anew.rising
     if cut and shaped and anew.peak > 0.5 * form.peak:
         yield _restart(form.again, form.before * form.peak, form.after * form.peak)
@@ -271,15 +290,14 @@ def _ratio(value: float, whole: float) -> int | None:
     return near if near >= 2 and abs(ratio / near - 1) <= WHOLE else None
 
 
-def _speed(
-    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float  # noqa: ARG001
-) -> Iterator[Finding]:  # fmt: skip
+def _speed(case: Case) -> Iterator[Finding]:
     """A schedule that was stepped too often or too seldom, from its end and its warmup."""
+    log, wanted, form = case.log, case.wanted, case.form
     total, end = wanted.total, form.end
-    if math.isnan(end) or total is None or wanted.kind in ("own", "other", "restarts"):
+    if math.isnan(end) or total is None or case.winding:
         return
     epochs = wanted.epochs or (total / log.steps_per_epoch if log.steps_per_epoch else None)
-    if epochs and length > 4 * epochs and abs(end - epochs) <= max(2.0, 0.1 * epochs):
+    if epochs and case.length > 4 * epochs and abs(end - epochs) <= max(2.0, 0.1 * epochs):
         yield Finding(
             "stepped per update, not per epoch",
             f"its descent ends at update {end:,.0f}, and the run has {epochs:,.0f} epochs",
@@ -331,12 +349,11 @@ def _explained(wanted: Asked, form: Fit) -> bool:
     )
 
 
-def _end(
-    log: LrLog, wanted: Asked, form: Fit, length: float, gap: float
-) -> Iterator[Finding]:  # fmt: skip
+def _end(case: Case) -> Iterator[Finding]:
     """A descent laid out on another length than the run's: cut off, or climbed again after."""
+    wanted, form, length, gap = case.wanted, case.form, case.length, case.gap
     end, kind = form.end, wanted.kind
-    if math.isnan(end) or not log.completed or kind in ("other", "own", "restarts"):
+    if math.isnan(end) or not case.log.completed or case.winding:
         return
     if not form.leaps and form.again >= end - 2 * gap and form.shape == "cosine":
         yield Finding(
@@ -347,10 +364,10 @@ def _end(
     # A straight line that is cut off may as well be one to a floor: only where a length is known.
     sure = form.shape != "linear" or (kind == "linear" and wanted.floor is not None)
     if end > length * (1 + NEAR) + 2 * gap and sure and math.isnan(form.again):
-        last = log.points()[1][-1]
+        last = case.lrs[-1]
         yield Finding(
             "never reached its floor",
-            f"this is {_shape(form)} over {end:,.0f} updates{_with_warmup(form)}, and the run "
+            f"this is {shape_of(form)} over {end:,.0f} updates{with_warmup(form)}, and the run "
             f"took {length:,.0f}: it ended at {last:.4g}, {last / form.peak:.2g} of the peak",
         )
     elif (
@@ -363,9 +380,9 @@ def _end(
         )
 
 
-def _warmup_and_floor(
-    wanted: Asked, form: Fit, length: float, gap: float
-) -> Iterator[Finding]:  # fmt: skip
+def _warmup_and_floor(case: Case) -> Iterator[Finding]:
+    """A peak or a floor that is not where the config says."""
+    wanted, form, length, gap = case.wanted, case.form, case.length, case.gap
     asked_for, seen = wanted.warmup, form.warmup
     if asked_for and seen and abs(seen - asked_for) > max(2 * gap, 0.1 * asked_for, 2.0):
         factor = asked_for / seen if seen < asked_for else seen / asked_for
@@ -384,31 +401,3 @@ def _warmup_and_floor(
             f"the descent ends at {form.floor:.3g} of the peak ({form.floor * form.peak:.3g}), and "
             f"{floor:.3g} ({floor * form.peak:.3g}) was asked for",
         )
-
-
-def _shape(form: Fit) -> str:
-    return f"a {form.shape}" if form.shape != "exponential" else "an exponential"
-
-
-def _with_warmup(form: Fit) -> str:
-    return f" with {form.warmup:,.0f} of warmup" if form.warmup > 1 else ""
-
-
-def _describe(form: Fit, length: float) -> str:
-    """What the lr did, in words."""
-    if form.shape == "constant":
-        return f"constant at {form.peak:.4g}"
-    if form.rising:
-        return f"rising to its end, to {form.peak:.4g}"
-    peak, warm = f", peak {form.peak:.4g}", _with_warmup(form)
-    if form.shape in ("", "steps"):
-        return f"{'held in steps' if form.shape else 'of no known shape'}{warm}{peak}"
-    if math.isnan(form.end):
-        return f"{form.shape} decay{warm}{peak}"
-    stable = form.start - form.warmup > 0.05 * (form.end - form.warmup)
-    begins = f" from {form.start:,.0f} on" if stable else ""
-    again = "" if math.isnan(form.again) else f", rising again at {form.again:,.0f}"
-    return (
-        f"{form.shape}{begins} over {form.end:,.0f} updates{warm}, to {form.floor:.3g} of its peak"
-        f"{again}{peak}; the run took {length:,.0f}"
-    )

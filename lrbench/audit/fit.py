@@ -6,6 +6,7 @@ whose ends are where the descent began and where it ends, be it beyond the run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -192,4 +193,34 @@ def _tried(
         fits &= start[:, 0] >= steps[0] - 3 * gap - 0.02 * (steps[-1] - steps[0])
     return np.where(
         fits, [error, start[:, 0], (start + length)[:, 0]], [[np.inf], [np.nan], [np.nan]]
+    )
+
+
+def shape_of(form: Fit) -> str:
+    """``a cosine``."""
+    return f"a {form.shape}" if form.shape != "exponential" else "an exponential"
+
+
+def with_warmup(form: Fit) -> str:
+    """What is said of its warmup behind the shape; nothing where it has none."""
+    return f" with {form.warmup:,.0f} of warmup" if form.warmup > 1 else ""
+
+
+def describe(form: Fit, length: float) -> str:
+    """What the lr did, in words."""
+    if form.shape == "constant":
+        return f"constant at {form.peak:.4g}"
+    if form.rising:
+        return f"rising to its end, to {form.peak:.4g}"
+    peak, warm = f", peak {form.peak:.4g}", with_warmup(form)
+    if form.shape in ("", "steps"):
+        return f"{'held in steps' if form.shape else 'of no known shape'}{warm}{peak}"
+    if math.isnan(form.end):
+        return f"{form.shape} decay{warm}{peak}"
+    stable = form.start - form.warmup > 0.05 * (form.end - form.warmup)
+    begins = f" from {form.start:,.0f} on" if stable else ""
+    again = "" if math.isnan(form.again) else f", rising again at {form.again:,.0f}"
+    return (
+        f"{form.shape}{begins} over {form.end:,.0f} updates{warm}, to {form.floor:.3g} of its peak"
+        f"{again}{peak}; the run took {length:,.0f}"
     )
