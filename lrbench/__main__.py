@@ -14,6 +14,7 @@ from lrbench.cli import shell
 
 COMMANDS = (
     "audit",
+    "branch",
     "compare",
     "importer",
     "preview",

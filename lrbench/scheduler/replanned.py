@@ -16,18 +16,21 @@ class Continued(Scheduler):
 
     `schedule` stays laid out on `planned_steps` updates, whatever the run's length now; past its
     end it holds its last factor. From update `cooldown_start` on (None: never) the factor goes
-    linearly from the schedule's factor there to zero at the run's end.
+    linearly from the schedule's factor there to `cooldown_floor` at the run's end.
     """
 
     schedule: Scheduler
     planned_steps: int
     cooldown_start: int | None
+    cooldown_floor: float = 0.0  # runs of versions without this key go on without it
 
     def __post_init__(self) -> None:
         super().__post_init__()
         steps, start = self.planned_steps, self.cooldown_start
         require(steps >= 1, "planned_steps", steps, "must be at least 1")
         require(start is None or start >= 0, "cooldown_start", start, "must be 0 or above")
+        floor = self.cooldown_floor
+        require(0 <= floor <= 1, "cooldown_floor", floor, "must be between 0 and 1")
 
     @property
     def reads_losses(self) -> bool:
@@ -49,11 +52,12 @@ class Continued(Scheduler):
         if self.cooldown_start is None:
             return segments
         begin, length, top = end, run.total_steps - end, plan.factor(end)
+        low = min(self.cooldown_floor, top)
         cooldown = Segment(
             "cooldown",
             begin,
             run.total_steps,
-            lambda t: top * max(0.0, 1 - (t - begin) / length),
-            reason=f"resumed with a cooldown from {top:.4g} of the base lr to 0",
+            lambda t: low + (top - low) * max(0.0, 1 - (t - begin) / length),
+            reason=f"resumed with a cooldown from {top:.4g} of the base lr to {low:.4g}",
         )
         return [*segments, cooldown]
