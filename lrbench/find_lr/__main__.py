@@ -143,12 +143,13 @@ def compose_config(words: Argv) -> DictConfig:
             raise ConfigError(
                 f"{override.input_line}: one value at a time; num_seeds=5 tests five seeds"
             )
+        if override.key_or_group in run_folder.STEERING:
+            raise ConfigError(
+                f"{override.input_line} is for python -m lrbench: a range test is short"
+            )
     with search(words.config_dir) as more:
         cfg = compose("find_lr", [*more, *words.overrides], return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)  # for ${hydra:...} in the values
-    for key in run_folder.STEERING:
-        if cfg.get(key) is not None:
-            raise ConfigError(f"{key}={cfg[key]} is for python -m lrbench: a range test is short")
     return cfg
 
 
