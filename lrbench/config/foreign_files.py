@@ -8,12 +8,14 @@ one of lrbench's groups, and of Hydra's node it may set `FREE` alone.
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hydra._internal.defaults_list
 import hydra._internal.hydra
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -26,7 +28,7 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.core_plugins.structured_config_source import StructuredConfigSource
 from hydra._internal.defaults_list import Overrides, _create_defaults_list
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.default_element import ResultDefault
+from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -78,7 +80,7 @@ class Repository(ConfigRepository):
                 raise _refused(f"{config_path} is no file of {', '.join(FOREIGN_GROUPS)}")
             if source.scheme() == "file":
                 _check_text(Path(source.path, f"{config_path.removesuffix('.yaml')}.yaml"))
-        result = super().load_config(config_path)
+        result = self._read(source, config_path)
         if checked and result is not None:
             for default in result.defaults_list or ():
                 named = getattr(default, "group", None) or getattr(default, "path", None) or ""
@@ -86,6 +88,24 @@ class Repository(ConfigRepository):
                     if re.match(r"(_global_\.)?hydra\b", name) or "${" in name:
                         raise _refused(f"defaults: {named} in {config_path}")
         return result
+
+    def _read(self, source: ConfigSource | None, config_path: str) -> ConfigResult | None:
+        """The content of a file, which is parsed once a process as long as it stays as it is.
+
+        A sweep composes each of its runs twice, of some twenty files each time.
+        """
+        if source is None or source.scheme() != "file":
+            return super().load_config(config_path)
+        path = Path(source.path, f"{config_path.removesuffix('.yaml')}.yaml")
+        state = path.stat()
+        key = source.provider, path, state.st_mtime_ns, state.st_size
+        if key not in _FILES:
+            _FILES[key] = pickle.dumps(super().load_config(config_path))
+        result: ConfigResult | None = pickle.loads(_FILES[key])
+        return result
+
+
+_FILES: dict[tuple[str, Path, int, int], bytes] = {}  # of a `ConfigResult`, which Hydra changes
 
 
 class Loader(ConfigLoaderImpl):
@@ -218,14 +238,28 @@ class FilesLoader(Loader):
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Have Hydra use `Loader` for what is begun within."""
+    """Have Hydra use `Loader` for what is begun within, and make no map that nobody reads."""
     module: Any = hydra._internal.hydra
-    before = module.ConfigLoaderImpl
+    lists: Any = hydra._internal.defaults_list
+    before = module.ConfigLoaderImpl, lists._create_interpolation_map
     module.ConfigLoaderImpl = Loader
+    lists._create_interpolation_map = _choices_where_a_default_names_one
     try:
         yield
     finally:
-        module.ConfigLoaderImpl = before
+        module.ConfigLoaderImpl, lists._create_interpolation_map = before
+
+
+_create_interpolation_map = hydra._internal.defaults_list._create_interpolation_map
+
+
+def _choices_where_a_default_names_one(
+    overrides: Overrides, defaults_list: list[InputDefault], self_added: bool
+) -> DictConfig | None:
+    """The choices so far, of which Hydra makes a config for each file, to look into it seldom."""
+    if not any(default.is_interpolation() for default in defaults_list):
+        return None
+    return _create_interpolation_map(overrides, defaults_list, self_added)
 
 
 def _is_foreign(source: ConfigSource) -> bool:
