@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "forecast"))
 
 import recorded_curves
-from recorded_curves import FITTED, PREDICTED, multi_power_curve, slimpajama_run, slimpajama_runs
+from recorded_curves import FITTED, PREDICTED, multi_power_curve, slimpajama_split
 
 from lrbench.forecast import (
     ANNEALING,
@@ -72,15 +72,7 @@ def covered(fitted: Sequence[Recording], others: Sequence[Recording]) -> None:
 
 def bounds() -> None:
     """Fit six WSD-20 % runs, predict all others at peak lrs of 5e-4 and more."""
-    rows = [row for row in slimpajama_runs() if float(row["peak_lr"]) >= 5e-4]
-    runs = [slimpajama_run(row) for row in rows]
-    used = [
-        row["group"] == "ann124-0.2" and row["decay_type"] == "linear"
-        and row["iterations"] in ("15000", "25000")
-        for row in rows
-    ]  # fmt: skip
-    fitted = [run for run, use in zip(runs, used, strict=True) if use]
-    others = [run for run, use in zip(runs, used, strict=True) if not use]
+    fitted, others = slimpajama_split()
     true = np.array([run.final for run in others])
     i, j = np.triu_indices(len(true), 1)
     apart = np.abs(true[i] - true[j]) > 0.02

@@ -74,15 +74,21 @@ def test_a_finished_run_answers_only_to_its_own_config(tmp_path: Path) -> None:
         run_folder.finished(tmp_path, {**CONFIG, "seed": 1})
 
 
-def test_two_processes_cannot_share_a_folder_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+def held(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """A process that has locked `folder` and ends after `seconds`."""
     hold = (
         "import sys, time; from pathlib import Path; from lrbench.files import run_folder\n"
-        "run_folder.lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+        f"run_folder.lock(Path(sys.argv[1])); print('held', flush=True); time.sleep({seconds})"
     )
-    command = [sys.executable, "-c", hold, str(tmp_path)]
+    command = [sys.executable, "-c", hold, str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_two_processes_cannot_share_a_folder_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    process = held(tmp_path, seconds=60)
     with pytest.raises(FolderError, match="is in use by another process"):
         run_folder.lock(tmp_path)
     process.kill()
@@ -94,17 +100,10 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_holds_nothing(tmp_pa
 def test_a_sweeps_job_waits_for_whoever_still_holds_its_folder(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hold = (
-        "import sys, time; from pathlib import Path; from lrbench.files import run_folder\n"
-        "run_folder.lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(0.5)"
-    )
-    command = [sys.executable, "-c", hold, str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
+    process = held(tmp_path, seconds=0.5)
     os.close(run_folder.lock(tmp_path, wait=True))
     assert "is in use by another process: waiting for it to end" in caplog.text
-    assert process.wait(5) == 0
+    assert process.wait() == 0
 
 
 def test_a_refused_command_leaves_the_folder_of_one_that_has_just_begun(tmp_path: Path) -> None:

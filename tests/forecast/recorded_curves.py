@@ -49,3 +49,14 @@ def slimpajama_run(row: Mapping[str, str]) -> Recording:
     lr = peak * np.where(step < warmup, step / warmup, factor)
     final = float(row["final_val_loss"])
     return recording(row["run"], lr, [total - 1, total], [final, final])
+
+
+def slimpajama_split() -> tuple[list[Recording], list[Recording]]:
+    """Six WSD runs with a cooldown of 20 %, and all other runs at peak lrs of 5e-4 and more."""
+    fitted, others = [], []
+    for row in slimpajama_runs():
+        if float(row["peak_lr"]) >= 5e-4:
+            used = row["group"] == "ann124-0.2" and row["decay_type"] == "linear"
+            used &= row["iterations"] in ("15000", "25000")
+            (fitted if used else others).append(slimpajama_run(row))
+    return fitted, others

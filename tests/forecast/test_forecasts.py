@@ -9,8 +9,7 @@ from recorded_curves import (
     FOLDER,
     PREDICTED,
     multi_power_curve,
-    slimpajama_run,
-    slimpajama_runs,
+    slimpajama_split,
 )
 from scipy.stats import spearmanr
 
@@ -151,15 +150,7 @@ def test_published_errors_are_reached(law: CurveLaw, size: int, mean: float, wor
 
 @recorded
 def test_bounds_rank_runs_of_other_shapes_and_peak_lrs() -> None:
-    rows = [row for row in slimpajama_runs() if float(row["peak_lr"]) >= 5e-4]
-    runs = [slimpajama_run(row) for row in rows]
-    used = [
-        row["group"] == "ann124-0.2" and row["decay_type"] == "linear"
-        and row["iterations"] in ("15000", "25000")
-        for row in rows
-    ]  # fmt: skip
-    fitted = [run for run, use in zip(runs, used, strict=True) if use]
-    others = [run for run, use in zip(runs, used, strict=True) if not use]
+    fitted, others = slimpajama_split()
     true = np.array([run.final for run in others])
     i, j = np.triu_indices(len(true), 1)
     apart = np.abs(true[i] - true[j]) > 0.02
