@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pictures
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
@@ -16,9 +17,19 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 IMAGES_PER_CLASS = 60
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let the processes that tests start be interrupted: in the background, a shell ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "pictures: it looks at pictures, so that they are rendered")
+
+
+def pytest_collection_finish() -> None:
+    pictures.install()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    pictures.real = item.get_closest_marker("pictures") is not None
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,20 @@ Starting Python and importing torch costs 4 s of a processor, a fork of a proces
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import runpy
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TextIO
+
+import pictures
 
 FORKS = multiprocessing.get_context("forkserver")
 PRELOADED = ["torch", "lrbench.compare.report", "lrbench.run.job", "lrbench.trainer.loop"]
@@ -36,10 +41,12 @@ class Started:
         cwd: Path,
         env: Mapping[str, str] | None,
         outputs: Sequence[Path],
+        numbers: Mapping[str, float],
     ) -> None:
         FORKS.set_forkserver_preload(PRELOADED)
         environment = {**os.environ, **ENV, **(env or {})}
-        self._process = FORKS.Process(target=_run, args=(module, words, cwd, environment, outputs))
+        run = module, words, cwd, environment, outputs, pictures.real, numbers
+        self._process = FORKS.Process(target=_run, args=run)
         self._process.start()
         self.stdout: TextIO | None = None
 
@@ -59,12 +66,21 @@ class Started:
 
 
 def run_module(
-    module: str, *words: str, cwd: Path, env: Mapping[str, str] | None = None
+    module: str,
+    *words: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    numbers: Mapping[str, float] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
-    """What ``python -m MODULE WORDS`` says, run in `cwd`; `env` is added to the environment."""
+    """What ``python -m MODULE WORDS`` says, run in `cwd`.
+
+    Args:
+        env: added to the environment.
+        numbers: values for constants of modules, by the constants' full names.
+    """
     with TemporaryDirectory() as folder:
         outputs = Path(folder, "stdout"), Path(folder, "stderr")
-        code = Started(module, words, cwd, env, outputs).wait()
+        code = Started(module, words, cwd, env, outputs, dict(numbers)).wait()
         texts = [path.read_text() for path in outputs]
         return subprocess.CompletedProcess([module, *words], code, *texts)
 
@@ -76,13 +92,36 @@ def start_module(
     with TemporaryDirectory() as folder:
         pipe = Path(folder, "pipe")
         os.mkfifo(pipe)
-        started = Started(module, words, cwd, env, (pipe, pipe))
+        started = Started(module, words, cwd, env, (pipe, pipe), {})
         started.stdout = pipe.open()  # waits until the process has opened it
     return started
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def start_two(module: str, *words: str, cwd: Path) -> list[Started]:
+    """``python -m MODULE WORDS`` in two processes of one run, as torchrun would start them.
+
+    No agent ends one with the other.
+    """
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    return [start_module(module, *words, cwd=cwd, env=rank) for rank in ranks]
+
+
 def _run(
-    module: str, words: Sequence[str], cwd: Path, env: Mapping[str, str], outputs: Sequence[Path]
+    module: str,
+    words: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    outputs: Sequence[Path],
+    real_pictures: bool,
+    numbers: Mapping[str, float],
 ) -> None:
     descriptors = {path: os.open(path, os.O_WRONLY | os.O_CREAT) for path in dict.fromkeys(outputs)}
     for number, path in enumerate(outputs, start=1):
@@ -96,4 +135,10 @@ def _run(
     os.environ.update(env)
     sys.path[:0] = [str(cwd), *env.get("PYTHONPATH", "").split(os.pathsep)]
     sys.argv = [module, *words]
+    if not real_pictures:
+        pictures.real = False
+        pictures.install()
+    for name, value in numbers.items():
+        place, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(place), constant, value)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

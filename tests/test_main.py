@@ -166,6 +166,7 @@ def test_tensorboards_hparams_table_and_overlaid_charts_fill(sweep: Path, tensor
 
 PLATEAU = ["scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=0.9"]
 PLATEAU += ["scheduler.cut_factor=0.5", "trainer.length=5 epochs", "trainer.eval_interval=10 steps"]
+PLATEAU += ["model.width=4"]
 
 
 @pytest.fixture(scope="module")
@@ -224,14 +225,25 @@ def test_a_diverging_run_records_it_and_fails(tmp_path: Path) -> None:
 def test_help_and_a_mistake_do_without_torch(tmp_path: Path) -> None:
     """The start-up goal rests on this: torch takes seconds to import."""
     code = (
-        "import sys, atexit\n"
-        "atexit.register(lambda: print('torch' in sys.modules, 'torchvision' in sys.modules))\n"
-        "import lrbench.__main__ as m; sys.argv[1:] = [{!r}]; m.main()"
+        "import sys\n"
+        "import lrbench.__main__ as command\n"
+        "for argument in sys.argv[1:]:\n"
+        "    try:\n"
+        "        command.main([argument])\n"
+        "    except SystemExit as stop:\n"
+        "        print(stop.code)\n"
+        "    print(argument, 'torch' in sys.modules, 'torchvision' in sys.modules)"
     )
-    for argument in ("--help", "optimizer.lr=-1", "schedulr=cosine", "dataset.val_fraction=7"):
-        command = [sys.executable, "-c", code.format(argument)]
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert result.stdout.endswith("False False\n"), argument
-        assert (result.returncode == 0) == (argument == "--help")
+    mistakes = ("optimizer.lr=-1", "schedulr=cosine", "dataset.val_fraction=7")
+    result = subprocess.run(
+        [sys.executable, "-c", code, "--help", *mistakes],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "\n--help False False\n" in result.stdout
+    for mistake in mistakes:
+        assert re.search(rf"^lrbench: .*\n{mistake} False False$", result.stdout, re.MULTILINE)
     assert list(tmp_path.iterdir()) == [tmp_path / "outputs"]
     assert not list((tmp_path / "outputs").iterdir())

@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 
 
-def test_the_wheel_trains_in_any_folder(tmp_path: Path) -> None:
+def test_the_wheel_has_all_it_needs_in_any_folder(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir"]
     built = subprocess.run(
         [*build, str(tmp_path), str(REPOSITORY)], capture_output=True, text=True, check=False
@@ -29,8 +29,8 @@ def test_the_wheel_trains_in_any_folder(tmp_path: Path) -> None:
     assert shipped == {p.relative_to(REPOSITORY) for p in (REPOSITORY / "conf").rglob("*.yaml")}
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    run = subprocess.run(
-        [sys.executable, "-m", "lrbench", "trainer.length=2 steps", "hydra.run.dir=run"],
+    run = subprocess.run(  # composes and checks a run without importing torch, which takes seconds
+        [sys.executable, "-m", "lrbench.preview", "scheduler=onecycle", "csv=run.csv"],
         cwd=elsewhere,
         env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -38,4 +38,4 @@ def test_the_wheel_trains_in_any_folder(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert (elsewhere / "run" / "result.json").exists()
+    assert len((elsewhere / "run.csv").read_text().splitlines()) == 1 + 300

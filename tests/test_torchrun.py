@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,38 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from processes import Started, start_module
+from processes import Started, free_port, start_module, start_two
 
 from lrbench import __main__ as command
 from lrbench.run import sweep
 from lrbench.trainer import distributed
 
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 LONG = ["model=mlp", "trainer.length=20 epochs", "hydra.run.dir=run"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def two(*arguments: str, cwd: Path) -> list[Started]:
-    """The command in two processes without an agent that would end one with the other."""
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    return [
-        start_module(
-            "lrbench",
-            *arguments,
-            cwd=cwd,
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-
-
-def wait_for(process: subprocess.Popen[str] | Started, beginning: str) -> None:
+def wait_for(process: Started, beginning: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if line.lstrip().startswith(beginning):
@@ -70,19 +45,13 @@ def finish_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, obj
 def test_a_signal_to_torchrun_saves_once_and_one_process_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
-    process = subprocess.Popen(
-        [sys.executable, *launch, "-m", "lrbench", *LONG],
-        cwd=tmp_path,
-        env=ENV,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    launch = ["--nproc-per-node=2", f"--master-port={free_port()}", "-m", "lrbench", *LONG]
+    process = start_module("torch.distributed.run", *launch, cwd=tmp_path)
     wait_for(process, "20/")
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0]
-    assert process.returncode != 0
+    assert process.stdout is not None
+    said = process.stdout.read()
+    assert process.wait() != 0
     assert said.count("resume with: python -m lrbench resume=run") == 1
     checkpoint = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert 20 <= checkpoint["state"]["step"] < 400
@@ -95,7 +64,7 @@ def test_a_signal_to_torchrun_saves_once_and_one_process_can_go_on(
 
 
 def test_a_mistake_is_told_once_and_nobody_waits(tmp_path: Path) -> None:
-    leader, other = two("trainer.batch_size=65", cwd=tmp_path)
+    leader, other = start_two("lrbench", "trainer.batch_size=65", cwd=tmp_path)
     assert leader.stdout is not None
     assert other.stdout is not None
     told, silence = leader.stdout.read(), other.stdout.read()
@@ -110,7 +79,7 @@ def test_a_mistake_is_told_once_and_nobody_waits(tmp_path: Path) -> None:
 
 def test_when_one_process_dies_the_other_ends_and_says_so(tmp_path: Path) -> None:
     saving = "trainer.checkpoint_interval_seconds=0"
-    leader, other = two(*LONG, "trainer.length=20000 epochs", saving, cwd=tmp_path)
+    leader, other = start_two("lrbench", *LONG, "trainer.length=20000 epochs", saving, cwd=tmp_path)
     wait_for(leader, "20/")
     other.kill()
     began = time.monotonic()

@@ -84,6 +84,7 @@ def rmse_sweep(folder: Path, **settings: Any) -> Path:
     return write_sweep(folder, values, kinds=RMSE, **settings)
 
 
+@pytest.mark.pictures
 def test_a_report_on_rmse_never_speaks_of_accuracy(tmp_path: Path) -> None:
     found = compare(rmse_sweep(tmp_path))
     for path in found.files:
@@ -212,6 +213,7 @@ def batch_sizes(folder: Path) -> Comparison:
     return compare(folder, vary=("trainer.batch_size",))
 
 
+@pytest.mark.pictures
 def test_strategies_that_differ_in_batch_size(tmp_path: Path) -> None:
     found = batch_sizes(tmp_path)
     (section,) = found.report.sections

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pictures
 import pytest
 from comparison_runs import write_run, write_sweep
 from PIL import Image
@@ -22,6 +24,8 @@ from lrbench.compare.report import markdown, tex
 from lrbench.compare.terminal import show
 from lrbench.draw import palette
 from lrbench.draw.figure import looks, spread
+
+pytestmark = pytest.mark.pictures
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -367,13 +371,19 @@ def test_a_mistake_is_answered_before_anything_is_imported(tmp_path: Path) -> No
 
 def test_neither_torch_nor_the_training_code_is_imported(folder: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from lrbench.compare.__main__ import main; "
+        "import pictures, sys; from lrbench.compare.__main__ import main; "
+        "pictures.real = False; pictures.install(); "
         f"main([{str(folder)!r}, '--output', {str(tmp_path)!r}]); "
         "bad = ('torch', 'lrbench.trainer', 'lrbench.run', 'lrbench.model', 'matplotlib.pyplot'); "
         "sys.exit(', '.join(name for name in bad if name in sys.modules) or 0)"
     )
+    path = os.pathsep.join([str(Path(pictures.__file__).parent), *sys.path])
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (found.returncode, found.stderr) == (0, "")
 

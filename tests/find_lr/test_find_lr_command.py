@@ -31,6 +31,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.pictures
 def test_from_overrides_to_a_line_to_paste(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

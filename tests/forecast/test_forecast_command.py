@@ -59,6 +59,7 @@ TARGETS = (
 )  # fmt: skip
 
 
+@pytest.mark.pictures
 def test_schedules_are_ranked_drawn_and_written(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

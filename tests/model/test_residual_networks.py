@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torchvision
 from torch import nn
 
 from lrbench.model.resnet import Block, ResNetModule, Subsample
@@ -11,6 +10,8 @@ from lrbench.model.wide_resnet import Block as WideBlock
 
 
 def test_resnet18_is_torchvisions_with_another_stem() -> None:
+    import torchvision
+
     ours = ResNetModule(
         blocks=(2, 2, 2, 2), width=64, projection=True, in_channels=3, num_classes=10
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from lrbench.config import build, trust
@@ -51,6 +50,8 @@ def network(target: str, in_channels: int = 1, image_size: int = 8, **keys: Any)
 
 
 def test_first_convolution_is_fitted_to_the_channels() -> None:
+    import torchvision
+
     found = network("torchvision.models.resnet18", weights=None)
     original = torchvision.models.resnet18(num_classes=10)
     first, expected = found.get_submodule("conv1"), original.conv1
@@ -63,6 +64,8 @@ def test_first_convolution_is_fitted_to_the_channels() -> None:
 
 
 def test_matching_channels_leave_the_network_as_it_is() -> None:
+    import torchvision
+
     found = network("torchvision.models.resnet18", in_channels=3, image_size=32, weights=None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torchvision.models import VisionTransformer
 
 from lrbench.model import ViT
 from lrbench.task import Shapes
 
 
 def test_vit_is_torchvisions_with_the_same_weights() -> None:
+    from torchvision.models import VisionTransformer
+
     spec = ViT(patch_size=4, dim=24, depth=2, heads=3, mlp_ratio=4)
     ours = spec.build(Shapes(inputs=(3, 16, 16), outputs=(5,))).eval()
     theirs = VisionTransformer(

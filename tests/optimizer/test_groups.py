@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
 from omegaconf import OmegaConf
-from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
 from lrbench.config import build
@@ -116,6 +114,9 @@ def test_layers_from_the_input_to_the_output() -> None:
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet18"])
 def test_layer_decay_is_timms(name: str) -> None:
+    import timm
+    from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
+
     sizes: dict[str, Any] = (
         {"img_size": 32, "depth": 3, "embed_dim": 24} if name.startswith("vit") else {}
     )

@@ -20,6 +20,8 @@ from lrbench.preview.picture import STYLE, appearances, draw, save_picture
 from lrbench.preview.replay import read_history
 from lrbench.preview.terminal import Line, plot
 
+pytestmark = pytest.mark.pictures
+
 FOUR = ["cosine", "warmup_decay", "onecycle", "plateau"]
 
 

@@ -76,12 +76,12 @@ def test_function_and_command_are_swept_and_compared_alike(
         config = (a / ".hydra" / "config.yaml").read_text()
         assert "scale: 0.5" in config
         assert "resnet" not in config
-    before = a.stat().st_mtime_ns
-    main([*swept, *_function(), "hydra.sweep.dir=functions"])  # nothing is left to train
-    assert a.stat().st_mtime_ns == before
-    shutil.rmtree(a)
-    main([*swept, *_function(), "hydra.sweep.dir=functions"])
-    assert json.loads((a / "result.json").read_text())["status"] == "completed"
+    before = (a / "result.json").stat().st_mtime_ns
+    other = next((program / "functions" / "cosine").iterdir())
+    shutil.rmtree(other)
+    main([*swept, *_function(), "hydra.sweep.dir=functions"])  # trains what is missing alone
+    assert (a / "result.json").stat().st_mtime_ns == before
+    assert json.loads((other / "result.json").read_text())["status"] == "completed"
 
 
 @pytest.mark.usefixtures("program")
@@ -126,13 +126,14 @@ def test_a_command_in_a_file_is_refused(program: Path) -> None:
 
 
 def test_a_study_times_tunes_and_judges_a_function(
-    program: Path, capsys: pytest.CaptureFixture[str]
+    program: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lrbench.study.__main__ import main as study
 
     words = [*COMMON, *_function(), "study.strategies=[cosine,linear]", "study.lrs=[0.1]"]
     words += ["study.tuning_seeds=[1000]", "study.final_seeds=[0,1]", "study.noise_seeds=[]"]
     words += ["study.max_extensions=0", "study.untuned=false", "hydra.sweep.dir=study"]
+    monkeypatch.setattr("lrbench.study.probe.SECONDS", 0.05)
     study([*words, "dry_run=true"])
     plan = capsys.readouterr().out
     assert "a run of 8 steps:" in plan

@@ -71,16 +71,6 @@ def same_two_runs(folder: Path, four: Path) -> None:
         assert history(folder / name) == history(four / name), name
 
 
-def test_joblib_trains_the_same(basic: tuple[Path, str], tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    words = [*TWO, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    command = [sys.executable, "-m", "lrbench", *words]  # joblib ends its workers at a real exit
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "cosine/seed=0  completed" in said
-    assert "report  sweep/report.html" in said
-    same_two_runs(tmp_path / "sweep", basic[0])
-
-
 def test_the_tasks_of_a_submitit_job_train_one_run_together(
     basic: tuple[Path, str], tmp_path: Path
 ) -> None:

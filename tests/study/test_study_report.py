@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pictures
 import pytest
 from rich.console import Console
 from study_runs import MEASURES, Truth, World, imagine, runs_of, study, write
@@ -278,6 +279,7 @@ def lost(outcome: StudyOutcome) -> Path:
 
 @pytest.fixture(scope="module")
 def written(outcome: StudyOutcome) -> report.Report:
+    pictures.real = True  # whichever test asks first
     return report.write(outcome, {lost(outcome): "out of memory"})
 
 
@@ -289,6 +291,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 RMSE = Measure(name="rmse", higher_is_better=False, unit="K")
 
 
+@pytest.mark.pictures
 def test_a_regression_is_told_in_its_own_measure(tmp_path: Path) -> None:
     """RMSE in kelvin: lower is better, guessing has no number, a run diverged; no accuracy."""
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from lrbench import __main__ as program
-from lrbench.compare import compare
 from lrbench.config import trust
 
 PYTHON = """
@@ -103,17 +102,15 @@ def test_a_regression_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         header, *_ = csv.reader(file)
     assert header[5:9] == ["train_rmse", "train_mae", "train_r2", "train_loss"]
 
-    compared = compare("sweep", "compared")
-    text = Path("compared/report.md").read_text()
+    text = Path("sweep/report.md").read_text()  # which the sweep ends with
     assert "rmse" in text.lower()
-    for path in compared.files:
-        if path.suffix in (".md", ".html", ".csv", ".tex"):
+    for ending in ("md", "html", "csv", "tex"):
+        for path in Path("sweep").glob(f"*.{ending}"):
             assert "accuracy" not in path.read_text().lower(), path
-    (section,) = compared.report.sections
     best = {
         name: np.mean([json.loads(p.read_text())["test_rmse"] for p in paths])
         for name in ("cosine", "constant")
         if (paths := list(Path("sweep", name).glob("*/result.json")))
     }
     leader = min(best, key=best.__getitem__)
-    assert f"{leader} has the lowest mean test rmse" in section.verdict.headline
+    assert f"{leader} has the lowest mean test rmse" in text

@@ -6,18 +6,34 @@ import copy
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from lrbench.config import build
-from lrbench.model import build_model
+from lrbench.dataset import Data
+from lrbench.model import Model
 from lrbench.record.display import Display
 from lrbench.record.recorder import Position, Recorder
+from lrbench.run.run import assemble
+from lrbench.task import Shapes
 from lrbench.trainer.loop import Loop
+
+
+@dataclass(frozen=True)
+class Given(Model):
+    """A network that is built already."""
+
+    network: nn.Module
+
+    def build(self, _: Shapes) -> nn.Module:
+        return self.network
+
 
 CONF = str(Path(__file__).parents[2] / "conf")
 SHORT = ["trainer.length=36 steps", "trainer.eval_interval=7 steps", "model=mlp"]
@@ -25,28 +41,33 @@ SHORT = ["trainer.length=36 steps", "trainer.eval_interval=7 steps", "model=mlp"
 
 def new_loop(*overrides: str, model: nn.Module | None = None) -> Loop:
     """The loop that ``python -m lrbench`` would build from `overrides`."""
-    with initialize_config_dir(CONF, version_base="1.3"):
-        cfg = compose("config", [*SHORT, *overrides])
+    cfg = _composed(*overrides)
     device = torch.device("cpu")
     settings = build(cfg.trainer, "trainer")
-    data = build(cfg.dataset, "dataset").load(device, channels_last=settings.channels_last)
-    task = build(cfg.task, "task").build(data.examples)
-    if model is None:
-        model = build_model(build(cfg.model, "model"), data.shapes(task), seed=cfg.seed)
-    spec = build(cfg.optimizer, "optimizer")
-    optimizer = spec.build(model)
-    scheduler = build(cfg.scheduler, "scheduler")
-    return Loop(
-        model,
-        task,
+    data = _loaded(OmegaConf.to_yaml(cfg.dataset, resolve=True), settings.channels_last)
+    return assemble(
+        build(cfg.model, "model") if model is None else Given(model),
+        build(cfg.task, "task"),
         data,
-        scheduler,
-        optimizer,
+        build(cfg.scheduler, "scheduler"),
+        build(cfg.optimizer, "optimizer"),
         settings,
         seed=cfg.seed,
         device=device,
-        schedules=spec.schedules,
     )
+
+
+@cache
+def _composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(CONF, version_base="1.3"):
+        return compose("config", [*SHORT, *overrides])
+
+
+@cache
+def _loaded(dataset: str, channels_last: bool) -> Data:
+    """The data that the YAML text `dataset` describes, which no run changes."""
+    spec = build(OmegaConf.create(dataset), "dataset")
+    return spec.load(torch.device("cpu"), channels_last=channels_last)  # type: ignore[no-any-return]
 
 
 @dataclass

@@ -1,16 +1,13 @@
 """Two processes on a CPU train what one trains, and decide together."""
 
 import math
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from processes import start_two
 from runs import Saved, history, run
 from two_processes import CASES, STOPPED, double_loop
 
@@ -19,25 +16,12 @@ from lrbench.trainer import distributed
 HERE = Path(__file__).parent
 
 
-def of_two(*command: str, **options: Any) -> list["subprocess.Popen[str]"]:
-    """Python with `command` in two processes of one run, as torchrun would start them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ranks = [{"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(2)]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    environment = {**os.environ, **common, "OMP_NUM_THREADS": "1"}
-    return [
-        subprocess.Popen([sys.executable, *command], env={**environment, **rank}, **options)
-        for rank in ranks
-    ]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("two")
-    processes = of_two(str(HERE / "two_processes.py"), str(path))
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    processes = start_two("two_processes", str(path), cwd=HERE)
+    said = [process.stdout.read() for process in processes if process.stdout is not None]
+    assert [process.wait() for process in processes] == [0, 0], said
     return path
 
 
