@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from lrbench.cli.wording import counted
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.inference import LEAST
 from lrbench.compare.matter import matters
@@ -91,9 +92,10 @@ def caption(analysis: Analysis) -> str:
     hold = "all of them hold together" if sure else "too little is known for any of it to be sure"
     return (
         f"Dot: what was seen. Bar: how small or large it may really be ({hold}), at these peak lrs "
-        f"from {test.num if test else 0} runs each. Shaded: {analysis.margin.text}, too small to "
-        "matter. Typical change: root mean square of the difference between two of the values run, "
-        "seed noise taken off, with a 95 % interval of each by itself; diverged runs left out."
+        f"from {counted(test.num if test else 0, 'run')} each. Shaded: {analysis.margin.text}, too "
+        "small to matter. Typical change: root mean square of the difference between two of the "
+        "values run, seed noise taken off, with a 95 % interval of each by itself; diverged runs "
+        "left out."
     )
 
 

@@ -72,7 +72,7 @@ def read_sources(sources: Sequence[Path]) -> tuple[list[RawRun], list[str]]:
             try:
                 found += [(path, raw) for raw in _read(path, source)]
             except (ReadError, OSError) as error:
-                notes.append(f"{path.name} {plain_text(error)}: left out")
+                notes.append(f"{plain_text(path.name)} {plain_text(error)}: left out")
         prefix = f"{source.name}/" if len(sources) > 1 else ""
         alone = Counter(path.parent for path, _ in {(p, id(p.parent)): 0 for p, _ in found})
         for path, raw in found:
@@ -159,15 +159,20 @@ def _merged(raws: Sequence[RawRun], notes: list[str]) -> list[RawRun]:
         tool = next((t for t in tools if t == "Hugging Face"), tools[0])
         own = [raw for raw in group if raw.tool == tool and not raw.rows.empty]
         if len(tools) > 1:
-            notes.append(f"{name}: logged by {' and '.join(tools)}: {tool}'s log is taken")
+            notes.append(
+                f"{plain_text(name)}: logged by {' and '.join(tools)}: {tool}'s log is taken"
+            )
         if not own:
-            notes.append(f"{name}: its log is empty: left out")
+            notes.append(f"{plain_text(name)}: its log is empty: left out")
             continue
         if tool == "Hugging Face":  # each checkpoint's state holds the whole log up to it
             own = [max(own, key=lambda raw: len(raw.rows))]
         rows = own[0].rows if len(own) == 1 else pd.concat([r.rows for r in own], ignore_index=True)
         left = tuple(dict.fromkeys(note for raw in own for note in raw.notes))
-        run = RawRun(name=name or "run", tool=tool, rows=rows, config=config, notes=left,
-                     ended=own[-1].ended)  # fmt: skip
+        # Names are shown, and a JSON text can spell what a terminal would obey.
+        rows = rows.rename(columns=plain_text)
+        rows = rows.loc[:, ~rows.columns.duplicated()]
+        run = RawRun(name=plain_text(name) or "run", tool=tool, rows=rows, config=config,
+                     notes=left, ended=own[-1].ended)  # fmt: skip
         runs.append(run)
     return runs

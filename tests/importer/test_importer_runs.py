@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -234,3 +235,18 @@ def test_what_was_read_for_programs(tmp_path: Path, capsys: pytest.CaptureFixtur
     (run,) = found["runs"]
     assert (run["run"], run["strategy"], run["steps"], run["tool"]) == ("a", "a", 50, "CSV")
     assert run["audit"]["findings"] == []
+
+
+def test_what_a_terminal_would_obey_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"run": f"a\x1b[2J{run}", "step": step, "val_loss": 1.0, "x\x1b[31m_lr": 0.1}
+            for run in "bc" for step in range(4)]  # fmt: skip
+    write(tmp_path / "logs/a.json", json.dumps(rows))
+    write(tmp_path / "logs/b\x1b[31m.json", json.dumps([{"step": 1}]) + "x")
+    os.mkfifo(tmp_path / "logs/pipe.csv")
+    for json_too in ([], ["--json"]):
+        main([str(tmp_path / "logs"), f"to={tmp_path / 'to'}", *json_too])
+        said = capsys.readouterr().out
+        assert "\x1b" not in said
+        assert "_lr" in said
