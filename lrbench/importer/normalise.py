@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lrbench.audit.fit import fit
 from lrbench.cli.wording import counted, listed
 from lrbench.files.reading import plain_text
 from lrbench.files.result import COMPLETED, DIVERGED, FORMAT
@@ -31,6 +32,7 @@ from lrbench.importer.raw import RawRun
 from lrbench.task.measure import POINTS, Measure
 
 STOPPED = "stopped"
+UNNAMED = "unnamed"  # a schedule that is neither recorded nor of a known form
 CUT = 0.9  # of its recorded length: a run that reached less did not end as planned
 TRAINING_ONLY = ("Hugging Face", "Keras CSV")  # whose bare "loss" is that of training
 
@@ -158,13 +160,32 @@ def normalise(
         spe = choices.steps_per_epoch or _whole(setting(config, "steps_per_epoch"))
         found = curves(raw, reading.columns, choices.step, spe)
         each.append((found, _config(config, choices, found)))
-    notes += _numbered(each)
+    notes += [*_named(each), *_numbered(each)]
     if choices.paired and any(note.startswith("no seed") for note in notes):
         raise ValueError("paired=true needs the runs' seeds: give seed=KEY or a pattern")
     return [
         _imported(raw, found, settings, config, reading, choices)
         for raw, config, (found, settings) in zip(raws, configs, each, strict=True)
     ], notes
+
+
+def _named(each: Sequence[tuple[Curves, dict[str, Any]]]) -> list[str]:
+    """Name runs of which no schedule is recorded by the form of their lr."""
+    unnamed = [(found.history, settings["scheduler"]) for found, settings in each
+               if not settings["scheduler"]["name"]]  # fmt: skip
+    for history, scheduler in unnamed:
+        known = history.get("lr", pd.Series(dtype=float)).replace(np.inf, np.nan).dropna()
+        form = ""
+        if len(known) > 2:
+            steps = history["step"][known.index].to_numpy(dtype=float)
+            form = fit(steps, known.to_numpy(dtype=float)).shape
+        scheduler["name"] = form.replace(" ", "_") or UNNAMED
+    if not unnamed:
+        return []
+    names = Counter(scheduler["name"] for _, scheduler in unnamed)
+    told = ", ".join(f"{name} {number}" for name, number in sorted(names.items()))
+    return [f"no schedule is recorded of {counted(len(unnamed), 'run')}: named by the form of "
+            f"their lr ({told}); or give strategy=KEY, or a pattern"]  # fmt: skip
 
 
 def _numbered(each: Sequence[tuple[Curves, dict[str, Any]]]) -> list[str]:

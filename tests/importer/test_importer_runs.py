@@ -250,3 +250,16 @@ def test_what_a_terminal_would_obey_is_not_shown(
         said = capsys.readouterr().out
         assert "\x1b" not in said
         assert "_lr" in said
+
+
+def test_a_schedule_that_nobody_names_goes_by_the_form_of_its_lr(tmp_path: Path) -> None:
+    forms = {"a": lambda p: 1 - p, "b": lambda p: 0.5 * (1 + np.cos(np.pi * p)), "c": None}
+    for name, form in forms.items():
+        rows = [f"{s},{'' if form is None else form(s / 100)},{2 - s / 100}" for s in range(101)]
+        write(tmp_path / f"logs/{name}.csv", "step,lr,val_loss\n" + "\n".join(rows) + "\n")
+    found = import_runs(tmp_path / "logs", tmp_path / "to")
+    assert [run.result["strategy"] for run in found.runs.values()] == [
+        "linear", "cosine", "unnamed",
+    ]  # fmt: skip
+    assert any("named by the form of their lr (cosine 1, linear 1, unnamed 1)" in note
+               for note in found.notes)  # fmt: skip
