@@ -53,3 +53,21 @@ def whole_steps(text: str, *, total_steps: int, steps_per_epoch: int) -> int:
     """The duration in optimizer updates, rounded half up to a whole number."""
     exact = exact_steps(text, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     return math.floor(exact + 0.5)
+
+
+def scaled(length: str, share: float) -> str:
+    """`share` of a `trainer.length`, in its own unit: ``"4.5 epochs"`` is 0.3 of 15.
+
+    Raises:
+        ValueError: it is less than one optimizer update.
+    """
+    if share == 1:
+        return length
+    amount, unit = parse(length, length=True)
+    if unit != "epochs":
+        part = round(share * amount)
+        rule = f"is too short for {100 * share:g} % of it: that is less than one update"
+        if part < 1:
+            raise ValueError(f"trainer.length={length} {rule}")
+        return f"{part} {unit}"
+    return f"{share * amount:.6g} {unit}"

@@ -43,8 +43,16 @@ class Request:
     more: Mapping[str, str]
 
 
-def parse(argv: Sequence[str], name: str = "forecast", more: Sequence[str] = ()) -> Request:
+def parse(
+    argv: Sequence[str],
+    name: str = "forecast",
+    more: Sequence[str] = (),
+    without_runs: str | None = None,
+) -> Request:
     """Read the command line of the command `name`, which has the keys `more` besides.
+
+    Args:
+        without_runs: a word of the command line with which it needs no run folders.
 
     Raises:
         ConfigError: there is no run folder, or a word that is not known.
@@ -67,7 +75,7 @@ def parse(argv: Sequence[str], name: str = "forecast", more: Sequence[str] = ())
         config_keys=(*GROUPS, "seed"),
         ignored=("-m", "--multirun"),
     )
-    if not folders:
+    if not folders and without_runs not in argv:
         raise ConfigError(
             f"no run folders are named: python -m lrbench.{name} outputs/MY_RUNS scheduler=cosine"
         )

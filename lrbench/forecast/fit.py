@@ -173,7 +173,8 @@ def _bound_row(lr: Array, name: str) -> tuple[float, float, float]:
 
 
 def _value(theta: Array, terms: Array) -> Array:
-    return theta[0] + np.exp(theta[1]) * terms[:, 0] - np.exp(theta[2]) * terms[:, 1]
+    with np.errstate(over="ignore", invalid="ignore"):  # of starts that lead nowhere
+        return theta[0] + np.exp(theta[1]) * terms[:, 0] - np.exp(theta[2]) * terms[:, 1]
 
 
 def fit_bound(runs: Sequence[Recording], name: str = ROOT_BOUND) -> BoundFit:

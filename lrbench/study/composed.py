@@ -17,13 +17,13 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from lrbench.cli import sweep_folders
-from lrbench.config import GROUPS, ConfigError, build, search
+from lrbench.config import GROUPS, ConfigError, build, duration, search
 from lrbench.config.checks import nearest, require
 from lrbench.files import run_folder
 from lrbench.run.parts import build_part
 from lrbench.study.arguments import Arguments
 from lrbench.study.records import Point, Setting
-from lrbench.study.settings import Study, scaled, share
+from lrbench.study.settings import Study, share
 
 
 @dataclass(kw_only=True)
@@ -80,7 +80,7 @@ class StudyConfig:
         """Each budget's share, and the `trainer.length` that it comes to."""
         for text in self.study.budgets:
             part = share("budgets", text)
-            yield part, scaled(self.length, part)
+            yield part, duration.scaled(self.length, part)
 
     def point(self, kind: str, strategy: str, setting: Setting, seed: int, length: str) -> Point:
         """The run of `strategy` at `setting`, in ``<length>/<kind>/<strategy>/lr=0.1,seed=0``."""

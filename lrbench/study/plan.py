@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrbench.cli.wording import counted
+from lrbench.config import duration
 from lrbench.files.result import RunResult
 from lrbench.run import savings
 from lrbench.study import guide
@@ -20,7 +21,7 @@ from lrbench.study.launcher import Launcher
 from lrbench.study.probe import Pace, probe
 from lrbench.study.protocol import NOISE, SHORT, conduct, noise
 from lrbench.study.records import GUIDE, Point
-from lrbench.study.settings import Study, scaled, share
+from lrbench.study.settings import Study, share
 
 LEAD = 1.5  # standard deviations: of the lead that the plan's expectation is for
 
@@ -130,7 +131,7 @@ def _guide_phase(config: StudyConfig) -> PlannedRuns:
     _, length = max(config.lengths())
     models = warmup.models(asked, config.choices, config.overrides)
     num_warmup = 2 * len(models) * len(asked.warmup_lr_factors) * len(asked.warmup_seeds)
-    short = scaled(length, share("warmup_budget", asked.warmup_budget))
+    short = duration.scaled(length, share("warmup_budget", asked.warmup_budget))
     num_cuts = min(asked.cut_seeds, len(study.final_seeds)) * asked.max_cuts
     if plateau.PLATEAU not in study.strategies:
         num_cuts = 0

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lrbench.cli.wording import counted, listed
 from lrbench.compare.find import CompareError
+from lrbench.config import duration
 from lrbench.forecast import Forecast, ForecastError, Recording, learn
 from lrbench.forecast.runs import read_runs
 from lrbench.preview.arguments import Arguments
@@ -27,7 +28,7 @@ from lrbench.run.parts import build_part
 from lrbench.scheduler import Scheduler
 from lrbench.study.composed import StudyConfig
 from lrbench.study.records import Foretold, Point, Screened, Setting
-from lrbench.study.settings import Study, scaled, share
+from lrbench.study.settings import Study, share
 from lrbench.study.tune import first_grid
 
 Lrs = Mapping[tuple[str, float], NDArray[np.float64]]  # the lr of every update, by name and peak
@@ -39,7 +40,9 @@ def short_points(config: StudyConfig, length: str) -> list[Point]:
     study = config.study
     names = _foretold(config)
     lrs = first_grid(study, config.default_lr)
-    lengths = [scaled(length, share("screen_lengths", text)) for text in study.screen_lengths]
+    lengths = [
+        duration.scaled(length, share("screen_lengths", text)) for text in study.screen_lengths
+    ]
     return [
         config.point("short", names[(i + j) % len(names)], Setting(lr=lr), _seed(study), short)
         for j, short in enumerate(lengths)

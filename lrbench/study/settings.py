@@ -208,23 +208,6 @@ def share(key: str, text: str) -> float:
     return amount / 100
 
 
-def scaled(length: str, share: float) -> str:
-    """`share` of a `trainer.length`, in its own unit: ``"4.5 epochs"`` is 0.3 of 15.
-
-    Raises:
-        ValueError: it is less than one optimizer update.
-    """
-    if share == 1:
-        return length
-    amount, unit = duration.parse(length, length=True)
-    if unit != "epochs":
-        part = round(share * amount)
-        rule = f"is too short for {100 * share:g} % of it: that is less than one update"
-        require(part >= 1, "trainer.length", length, rule)
-        return f"{part} {unit}"
-    return f"{share * amount:.6g} {unit}"
-
-
 def _duration(key: str, text: str) -> tuple[float, str]:
     try:
         return duration.parse(text)

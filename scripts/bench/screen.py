@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ SHAPES: dict[str, Callable[[Array], Array]] = {
     "exponential": lambda done: 0.01**done,
 }
 LAWS = ("multi-power", "annealing", "root-bound")
-Truth = Callable[[Array, Array], Array]  # losses after so many updates of an lr
+Truth = Callable[[Array, Any], Array]  # losses after so many updates of an lr
 
 
 def schedule(name: str, peak: float, length: int) -> Array:

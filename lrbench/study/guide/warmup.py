@@ -82,7 +82,7 @@ def cells(outcome: StudyOutcome, runs: Runs) -> list[Cell]:
     if name is None:
         return []
     base = stage.final[name][0]
-    length = settings.scaled(stage.length, settings.share("warmup_budget", guide.warmup_budget))
+    length = duration.scaled(stage.length, settings.share("warmup_budget", guide.warmup_budget))
 
     def points(model: str, lr: float, kind: str, warmup: str) -> tuple[Point, ...]:
         folder = outcome.folder / "guide" / "warmup" / f"model={model},lr={lr:g}"
