@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -129,7 +130,8 @@ def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> P
         vector, raster = io.BytesIO(), io.BytesIO()
         figure.savefig(vector, format="svg", metadata={"Date": None, "Title": title})
         figure.set_layout_engine("none")  # the axes stay where that has put them
-        figure.savefig(raster, format="png", dpi=150)
+        figure.set_dpi(150)
+        FigureCanvasAgg(figure).print_png(raster)  # savefig would draw it twice
     svg = themed(vector.getvalue().decode())
     for ending, data in (("svg", svg.encode()), ("png", raster.getvalue())):
         with atomic_write(folder / f"{name}.{ending}") as file:
