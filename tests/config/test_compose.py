@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lrbench.config import ConfigError, load, search
+from lrbench.config import ConfigError, load, search, sweeps
 from lrbench.config.compose import change
 from lrbench.run import sweep
 
@@ -97,6 +100,49 @@ def test_whatever_is_swept_names_a_jobs_folder(
     folder_of: Any, words: list[str], folders: list[str]
 ) -> None:
     assert folder_of(*words) == folders
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=four_way", "scheduler=wsd,cosine", "seed=1,2", "hydra.sweep.dir=elsewhere"],
+        [
+            "seed=7,007,2.5",
+            "model=mlp",
+            "hydra.sweep.subdir=${hydra:job.override_dirname}-${seed}",
+            "hydra.job.config.override_dirname.exclude_keys=[model]",
+        ],
+    ],
+)
+def test_jobs_that_differ_in_their_seed_are_what_hydra_composes(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though each is composed from the first one of them."""
+    composed: list[list[str]] = []
+    real = ConfigLoaderImpl.load_sweep_config
+
+    def counted(self: Any, master: DictConfig, job: list[str]) -> DictConfig:
+        composed.append(job)
+        return real(self, master, job)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counted)
+    with search(None):
+        hydra: Any = GlobalHydra.instance().hydra
+        loader = hydra.config_loader
+        master = hydra.compose_config("config", words, run_mode=RunMode.MULTIRUN)
+        parsed = sweeps.overrides_of(master, loader).values()
+        (jobs,) = BasicSweeper.split_arguments(list(parsed), None)
+        for job in jobs:
+            found = loader.load_sweep_config(master, list(job))
+            expected = real(loader, master, list(job))
+            sweeps.name_folder(expected, master, list(job), loader)
+            raw = [OmegaConf.to_container(c, resolve=False) for c in (found, expected)]
+            assert raw[0] == raw[1]
+            assert OmegaConf.is_struct(found) == OmegaConf.is_struct(expected)
+    plain = {tuple(w for w in job if not w.startswith("seed=")) for job in jobs}
+    odd = [job for job in jobs if {"seed=007", "seed=2.5"} & {*job}]
+    assert len(composed) == len(plain) + len(odd)
+    assert len(pickle.dumps(loader)) < 200_000  # which joblib hands over with each job
 
 
 def test_a_long_list_names_a_folder_that_can_be_made(folder_of: Any, tmp_path: Path) -> None:
