@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ class Watch(Callback):
         current = planned
         if current.done_before:
             say(f"{current.done_before} runs are done already in {current.folder}")
+        if advice := at_once(config, (planned.num_jobs or 0) - planned.done_before):
+            say(advice)
         current.start()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
@@ -83,6 +86,21 @@ class Watch(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ARG002
         """Forget the job's configs, which Hydra would keep for each job to the sweep's end."""
         job_return.cfg = job_return.hydra_cfg = None
+
+
+def at_once(config: DictConfig, num_jobs: int) -> str | None:
+    """Which launcher would train several of `num_jobs` runs at once on this machine's cores.
+
+    None where the sweep has another launcher already, may have a GPU, or would have to install one.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    number = min(num_jobs, cores or 1)
+    device = OmegaConf.select(config, "trainer.device")
+    on_cpu = device == "cpu" or (device == "auto" and not Path("/dev/nvidiactl").exists())
+    basic = str(config.hydra.launcher._target_).endswith("BasicLauncher")
+    if number < 2 or not (on_cpu and basic and find_spec("hydra_plugins.hydra_joblib_launcher")):
+        return None
+    return f"one run after another: hydra/launcher=joblib trains {number} at once"
 
 
 def check_steering(cfg: DictConfig) -> None:

@@ -177,6 +177,28 @@ def test_number_of_jobs(overrides: list[str], jobs: int) -> None:
     assert sweep.number_of_jobs(cfg) == jobs
 
 
+@pytest.mark.parametrize(
+    ("overrides", "jobs", "told"),
+    [
+        ([], 20, "one run after another: hydra/launcher=joblib trains 3 at once"),
+        ([], 2, "one run after another: hydra/launcher=joblib trains 2 at once"),
+        ([], 1, None),
+        (["trainer.device=cuda"], 20, None),
+        (["hydra/launcher=joblib"], 20, None),
+    ],
+)
+def test_several_runs_at_once_are_advised_where_they_can_be_had(
+    overrides: list[str], jobs: int, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        cfg = compose("config", ["trainer.device=cpu", *overrides], return_hydra_config=True)
+    assert sweep.at_once(cfg, jobs) == told
+    monkeypatch.setattr(sweep, "find_spec", lambda _: None)
+    assert sweep.at_once(cfg, jobs) is None
+
+
 def test_a_damaged_run_does_not_stop_the_watch(tmp_path: Path) -> None:
     for name, text in (("a", "{"), ("b", json.dumps({"status": "completed"}))):
         (tmp_path / name).mkdir()
