@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,23 @@ def dumped(found: Mapping[str, Any]) -> str:
 Render = Callable[..., str]
 
 
+@cache
+def _environment(form: str, packages: tuple[str, ...]) -> jinja2.Environment:
+    """What the templates of `packages` are compiled in, once a process; `form` is html or md."""
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
+        autoescape=True,
+        finalize=_for_markdown if form == "md" else None,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"inline": inline, "slug": slug}
+    environment.globals["contents"] = Markup(CONTENTS)
+    environment.globals["part"] = environment.get_template(f"parts.{form}.j2").module
+    return environment
+
+
 def pages(*packages: str) -> tuple[Render, Render]:
     """What renders the templates of `packages`, the first one's first: as HTML, as Markdown.
 
@@ -176,18 +194,7 @@ def pages(*packages: str) -> tuple[Render, Render]:
     """
 
     def render(form: str, template: str, contents: Mapping[str, object]) -> str:
-        environment = jinja2.Environment(
-            loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
-            autoescape=True,
-            finalize=_for_markdown if form == "md" else None,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )
-        environment.filters |= {"inline": inline, "slug": slug}
-        environment.globals["contents"] = Markup(CONTENTS)
-        environment.globals["part"] = environment.get_template(f"parts.{form}.j2").module
-        return environment.get_template(template).render(contents)
+        return _environment(form, packages).get_template(template).render(contents)
 
     def page(template: str, **contents: object) -> str:
         return with_contents(render("html", template, contents))

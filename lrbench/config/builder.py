@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
@@ -202,14 +203,22 @@ def _convert_value(kind: Any, value: Any, path: str) -> Any:
         if Any not in allowed and not isinstance(built, allowed):
             raise ConfigError(f"{path}={value} must be of type {_type_name(kind)}")
         return built
+    if type(value) in kinds and type(value) in (bool, int, float, str):
+        return value
     try:
-        schema = OmegaConf.structured(make_dataclass("Schema", [("value", kind)]))
+        schema = OmegaConf.structured(_schema(kind))
         if kind is bool and value not in (0, 1) and not isinstance(value, str):
             raise ValidationError  # which OmegaConf, taking any number for a truth value, doesn't
         schema.value = value
     except OmegaConfBaseException as error:  # also at a type that only nodes can have
         raise ConfigError(f"{path}={value} must be of type {_type_name(kind)}") from error
     return _tuples(OmegaConf.to_container(schema)["value"])  # type: ignore[index, call-overload]
+
+
+@cache
+def _schema(kind: Any) -> type:
+    """A dataclass with the one field `value`, of type `kind`."""
+    return make_dataclass("Schema", [("value", kind)])
 
 
 def _type_name(kind: Any) -> str:
