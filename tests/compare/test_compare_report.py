@@ -332,7 +332,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{empty}"], "no runs in {empty}: a run folder holds a result.json"),
+        (["{empty}"], "no runs in {empty}: a run folder holds a result.json; other tools' logs: add format=auto"),  # noqa: E501
         (["{empty}/none"], "{empty}/none does not exist"),
         (["{empty}", "margin=x"], "margin=x must be above 0: a number in the measure's unit such as 0.2, or a share of the best mean such as 1%"),  # noqa: E501
         ([], "the following arguments are required: DIR (--help shows how)"),
