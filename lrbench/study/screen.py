@@ -63,6 +63,8 @@ def screened(config: StudyConfig, points: Sequence[Point], length: str) -> Scree
         forecasts=(),
         unknown=(),
     )
+    if not points:
+        return replace(nothing, unknown=("there are no short runs that completed",))
     try:
         recorded = read_runs([point.folder for point in points])
         targets = _targets(config, length, recorded.steps_per_epoch or 1)
@@ -133,6 +135,13 @@ def sentences(found: Screened, strategies: Sequence[str]) -> list[str]:
     runs = f"{counted(found.num_runs, 'short run')} ({found.updates:.3g} full lengths of updates)"
     if not found.law:
         return [f"nothing was left out by forecasts: {why}" for why in found.unknown]
+    unknown = [f"not foretold, so trained: {why}" for why in found.unknown]
+    if not found.left_out:
+        return [
+            f"nothing was left out after {runs}: by how the {found.law} law erred on the longest "
+            f"of them, only what it forecasts more than {100 * found.behind:.2g} % behind could be",
+            *unknown,
+        ]
     left_out = gone(found, strategies)
     told = (
         f"left out after {runs}, as the {found.law} law forecasts them more than "
@@ -143,7 +152,7 @@ def sentences(found: Screened, strategies: Sequence[str]) -> list[str]:
         told += f", with them all of {listed(left_out)}"
     told += f"; the best is among them with a chance of {100 * found.risk:g} % at most, if the "
     told += "law errs on full runs as it did on the longest short ones"
-    return [told, *(f"not foretold, so trained: {why}" for why in found.unknown)]
+    return [told, *unknown]
 
 
 def gone(found: Screened, strategies: Sequence[str]) -> list[str]:
@@ -164,9 +173,7 @@ def _best(
     for (name, _), forecast in found.items():
         finals.setdefault(name, []).append(forecast.final[0])
     candidates = [value for name, own in finals.items() if name not in references for value in own]
-    return {
-        name: min(own) if name in references else min(candidates) for name, own in finals.items()
-    }
+    return {name: min(own if name in references else candidates) for name, own in finals.items()}
 
 
 def _foretold(config: StudyConfig) -> list[str]:

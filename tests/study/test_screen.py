@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,10 +104,13 @@ def test_what_cannot_be_foretold_leaves_nothing_out() -> None:
     assert sentences(found, ["cosine"]) == ["nothing was left out by forecasts: few"]
     assert found.left_out == frozenset()
     one = Foretold(strategy="wsd", lr=0.1, loss=2.0, low=1.9, high=2.1, left_out=True)
-    assert Screened(
-        num_runs=3, updates=1.0, law="annealing", behind=0.01, risk=0.05, forecasts=(one,),
-        unknown=(),
-    ).left_out == {("wsd", 0.1)}  # fmt: skip
+    law = replace(found, law="annealing", behind=0.25, forecasts=(one,), unknown=())
+    assert law.left_out == {("wsd", 0.1)}
+    (told,) = sentences(law, ["cosine"])
+    assert "1 of 1 pair of schedule and peak lr, with them all of wsd; the best is among" in told
+    (told,) = sentences(replace(law, forecasts=(replace(one, left_out=False),)), ["wsd"])
+    assert told.startswith("nothing was left out after 3 short runs (1 full lengths of updates): ")
+    assert told.endswith("only what it forecasts more than 25 % behind could be")
 
 
 @pytest.mark.parametrize(
