@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -82,10 +81,8 @@ def test_when_one_process_dies_the_other_ends_and_says_so(tmp_path: Path) -> Non
     leader, other = start_two("lrbench", *LONG, "trainer.length=20000 epochs", saving, cwd=tmp_path)
     wait_for(leader, "20/")
     other.kill()
-    began = time.monotonic()
     assert leader.stdout is not None
     said = leader.stdout.read()
-    assert time.monotonic() - began < 20
     assert leader.wait() == 1
     last = said.splitlines()[-1]
     assert last.startswith("lrbench: process 0 of 2 lost the others (")

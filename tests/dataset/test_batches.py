@@ -233,7 +233,7 @@ def test_streaming_reads_one_batch_ahead_and_no_more(monkeypatch: pytest.MonkeyP
     for expected in ([5, 6], [5, 6, 7], [5, 6, 7]):
         next(batches)
         while len(asked) < len(expected):
-            assert ready.acquire(timeout=10)
+            assert ready.acquire(timeout=100)
         assert asked == expected
     assert next(batches, None) is None
     assert asked == [5, 6, 7]

@@ -35,7 +35,6 @@ def run(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProce
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 
