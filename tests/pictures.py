@@ -17,10 +17,11 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="500pt" height="300pt"><sty
 
 def install() -> None:
     """Let matplotlib save empty pictures in this process as long as `real` is False."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
-    rendered = Figure.savefig
+    rendered, rastered = Figure.savefig, FigureCanvasAgg.print_png
 
     def save(figure: Figure, target: Any, **how: Any) -> None:
         if real:
@@ -36,3 +37,11 @@ def install() -> None:
             Path(target).write_bytes(content.getvalue())
 
     Figure.savefig = save  # type: ignore[method-assign, assignment]
+
+    def print_png(canvas: FigureCanvasAgg, target: Any, **how: Any) -> None:
+        if real:
+            rastered(canvas, target, **how)
+        else:
+            save(canvas.figure, target, format="png")
+
+    FigureCanvasAgg.print_png = print_png  # type: ignore[method-assign, assignment]
