@@ -7,6 +7,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,12 @@ def _speed(units: int, seconds: float) -> float | None:
     return round(units / seconds, 1) if seconds > 0 else None
 
 
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Which installed distributions each module comes from."""
+    return metadata.packages_distributions()
+
+
 def environment(device: torch.device, config: Mapping[str, Any]) -> dict[str, Any]:
     """Versions and hardware, for whoever wants to repeat the run of `config` or its comparison."""
     import torch
@@ -107,7 +114,7 @@ def environment(device: torch.device, config: Mapping[str, Any]) -> dict[str, An
     modules = {target.partition(".")[0] for target in targets} - {"lrbench", "torch", "torchvision"}
     packages = [*PACKAGES]
     if modules:  # an optimizer or a model of another library; finding its package takes a while
-        distributions = metadata.packages_distributions()
+        distributions = _distributions()
         packages += sorted({name for m in modules for name in distributions.get(m, ())})
     packages += [name for name in ("tokenizers", "transformers") if name in sys.modules]
     return {
