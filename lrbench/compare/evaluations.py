@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -68,11 +69,17 @@ class Evaluations:
         The curve is the monotone one that is closest to the values (isotonic regression): the first
         value that is good enough comes sooner the noisier the values are, its own does not.
         """
-        worth = isotonic_regression(self.measure.sign * np.nan_to_num(self.values)).x
+        worth = self._monotone
         goal = self.measure.exact(target) * self.measure.sign
         noise = 5e-7 if self.measure.exact(1e-9) == 0 else 0.0  # of shares in float32
         reached = np.flatnonzero(worth >= goal - noise)
         return float(self.at[reached[0]]) if len(reached) else math.inf
+
+    @cached_property
+    def _monotone(self) -> Array:
+        """The monotone curve that is closest to the values' worth, (E,)."""
+        found: Array = isotonic_regression(self.measure.sign * np.nan_to_num(self.values)).x
+        return found
 
     def phases(self, total: float) -> dict[str, float]:
         """The three phases of a run that was planned to end at `total`; NaN where unseen.

@@ -8,6 +8,7 @@ Texts from the files are cleaned here, once, of what a terminal would obey.
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import zlib
@@ -167,8 +168,7 @@ def _read_config(path: Path, result: RunResult) -> dict[str, Any]:
     name = ".hydra/config.yaml"
     try:
         text = read_bytes(path / name).decode()
-        config = _parsed(text)
-        leaves = flatten(config)
+        config, leaves = _parsed(text)
     except FileNotFoundError:
         return {}
     except (ReadError, UnicodeDecodeError, RecursionError) as error:
@@ -179,32 +179,45 @@ def _read_config(path: Path, result: RunResult) -> dict[str, Any]:
     recorded = result.fingerprint
     if recorded and "${" not in text and run_folder.fingerprint(own) != recorded:
         raise _Unusable(f"{name} is not the config of result.json (another fingerprint)")
-    for key, value in leaves.items():  # ${trainer.batch_size}, and nothing that computes
-        if isinstance(value, str) and value.startswith("${") and value.endswith("}"):
-            leaves[key] = leaves.get(value[2:-1], value)
-    return {key: value for key, value in leaves.items() if key not in run_folder.STEERING}
+    steering = run_folder.STEERING
+    return {
+        key: leaves.get(value[2:-1], value)  # ${trainer.batch_size}, and nothing that computes
+        if isinstance(value, str) and value.startswith("${") and value.endswith("}")
+        else value
+        for key, value in leaves.items()
+        if key not in steering
+    }
 
 
 _TOP = re.compile(r"^(?=[A-Za-z_]\w*:(?:[ \n]|$))", re.MULTILINE)  # where a setting begins
 _UNINDENTED = re.compile(r"^\S", re.MULTILINE)
 
 
-def _parsed(text: str) -> Any:
-    """`parse_yaml` of a config, each of whose topmost settings is parsed once for all runs."""
+def _parsed(text: str) -> tuple[Any, dict[str, Any]]:
+    """A config and its leaves, each of whose topmost settings is parsed once for all runs."""
     head, *parts = _TOP.split(text)
     if not head and len(parts) == len(_UNINDENTED.findall(text)):
         try:
-            return {key: value for part in parts for key, value in _part(part).items()}
+            read = [_part(part) for part in parts]
         except ReadError:
             pass  # the whole text says what is wrong, and where
-    return parse_yaml(text)
+        else:
+            last = {next(iter(node)): (node, leaves) for node, leaves in read}
+            found: dict[str, Any] = {}
+            told: dict[str, Any] = {}
+            for node, leaves in last.values():
+                found |= node
+                told |= leaves
+            return found, told
+    config = parse_yaml(text)
+    return config, flatten(config)
 
 
 @lru_cache(maxsize=4096)
-def _part(text: str) -> dict[str, Any]:
-    """One setting with all below it; who is given it changes nothing in it."""
+def _part(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One setting with all below it, and its leaves; who is given them changes nothing in them."""
     found: dict[str, Any] = parse_yaml(text)
-    return found
+    return found, flatten(found)
 
 
 def _read_history(path: Path, result: RunResult) -> tuple[pd.DataFrame | None, str]:
@@ -226,11 +239,16 @@ def _read_history(path: Path, result: RunResult) -> tuple[pd.DataFrame | None, s
         if last.count(b",") != header.count(b","):
             return None, "history.csv is cut off in the middle of a line"
     try:
-        history = pd.read_csv(io.BytesIO(data), dtype=np.float64)
+        names = next(csv.reader([header.decode().strip()]))
+        # The names apart, as plain objects: twice as fast to read, and to look columns up.
+        history = pd.read_csv(
+            io.BytesIO(data), header=None, skiprows=1, names=range(len(names)), dtype=np.float64
+        )
+        history.columns = pd.Index(names, dtype=object)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' ParserError is a ValueError
         return None, f"history.csv is damaged ({' '.join(str(error).split())})"
-    if "step" not in history:
-        return None, "history.csv has no column step"
+    if "step" not in names or len(set(names)) < len(names):
+        return None, f"history.csv has {'a column twice' if 'step' in names else 'no column step'}"
     steps = history["step"].to_numpy()
     if len(steps) and not (np.diff(steps) > 0).all():  # a NaN is no increase either
         return None, "history.csv is damaged (its steps do not increase)"

@@ -14,6 +14,7 @@ from lrbench.compare.find import CompareError, find
 from lrbench.compare.groups import Group, split
 from lrbench.compare.read import Found, _parsed
 from lrbench.compare.read import read as read_runs
+from lrbench.config import flatten
 from lrbench.files.checksum import sealed_object
 from lrbench.files.reading import ReadError, parse_yaml
 
@@ -496,4 +497,4 @@ def test_a_config_is_read_part_by_part_as_it_is_whole(text: str) -> None:
         with pytest.raises(ReadError):
             _parsed(text)
     else:
-        assert _parsed(text) == whole
+        assert _parsed(text) == (whole, flatten(whole))
