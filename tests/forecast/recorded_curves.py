@@ -53,7 +53,8 @@ def slimpajama_run(row: Mapping[str, str]) -> Recording:
 
 def slimpajama_split() -> tuple[list[Recording], list[Recording]]:
     """Six WSD runs with a cooldown of 20 %, and all other runs at peak lrs of 5e-4 and more."""
-    fitted, others = [], []
+    fitted: list[Recording] = []
+    others: list[Recording] = []
     for row in slimpajama_runs():
         if float(row["peak_lr"]) >= 5e-4:
             used = row["group"] == "ann124-0.2" and row["decay_type"] == "linear"
