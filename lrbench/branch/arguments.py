@@ -17,7 +17,8 @@ Make cooldowns from a run that holds its lr, and show the loss against the updat
 RUN is the folder of a run of lrbench's own loop, finished or not, whose schedule holds its lr at
 the points asked for (constant, wsd before its cooldown). For each point a run begins with the
 trunk's updates up to there, and its lr then falls linearly to the schedule's floor. The updates
-before the last point are trained again, once for all cooldowns.
+before the points are trained once for all cooldowns: by RUN, if it kept its states there
+(keep_at='[20%,40%,60%]' when it is trained), else again.
 
   at=POINTS             points of RUN: shares of its length, epochs or steps (updates)
   cooldown=LENGTH       how long each falls: a share of the whole new run, epochs or steps.

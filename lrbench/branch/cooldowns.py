@@ -160,6 +160,18 @@ def train(
     """
     new = [each for each in cooldowns if not (folder / each.place / run_folder.RESULT).exists()]
     shared.prepare(folder, [(each.place, each.config) for each in new])
+    kept = shared.kept(trunk.folder)
+    for each in new:
+        usable = [step for step in kept if step <= each.at]
+        if usable:
+            shared.lend(folder, each.config, max(usable), kept[max(usable)])
+    last = max((each.at for each in new), default=0)
+    missing = last - max((step for step in kept if step <= last), default=0)
+    if missing:
+        tell(
+            f"{trunk.folder} has not kept its states up to update {last:,}: {missing:,} of its "
+            "updates are trained again; keep_at=[…], given when it is trained, keeps them"
+        )
     choices = {**trunk.choices, "scheduler": f"{trunk.choices['scheduler']}+cooldown"}
     hydra = OmegaConf.create({"runtime": {"choices": choices}, "overrides": {"task": []}})
     assert isinstance(hydra, DictConfig)

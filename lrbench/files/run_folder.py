@@ -38,9 +38,10 @@ LOG = "lrbench.log"
 EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
 STUDY = "study.json"  # in a study's folder: where its runs on fresh seeds are, under "final"
 SWEEP = "multirun.yaml"  # in a sweep's folder, which Hydra writes as it begins
+KEPT = "kept"  # in a run's folder: its states at the updates that it was told to keep
 SHARED = ".shared"  # in a sweep's folder while it runs: states that runs leave for others
 # Keys that only steer the command, and what follows its runs.
-STEERING = ("resume", "resume_policy", "rerun", "share", "dry_run", "tracker")
+STEERING = ("resume", "resume_policy", "rerun", "share", "keep_at", "dry_run", "tracker")
 
 # Keys that say where a run is made and how often it saves, not what it is: they are recorded, and
 # a run stays the same run when they change.

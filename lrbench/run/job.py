@@ -62,6 +62,7 @@ def _lead(cfg: DictConfig, changes: Sequence[str], config_dir: Path | None) -> f
     rerun, shared_in = cfg.rerun, None
     try:
         sweep.check_steering(cfg)
+        points = sweep.kept_points(cfg.keep_at)
         if in_sweep and cfg.share:
             shared_in = Path(hydra_config.runtime.cwd, hydra_config.sweep.dir)
         elif cfg.dry_run:
@@ -78,6 +79,7 @@ def _lead(cfg: DictConfig, changes: Sequence[str], config_dir: Path | None) -> f
             )
             cfg = OmegaConf.create({**config, "tracker": cfg.tracker})
         how: dict[str, Any] = {"rerun": rerun, "in_sweep": in_sweep, "shared_in": shared_in}
+        how["keep_at"] = points
         result = run(cfg, folder, hydra_config, **how)
         return cast("float | None", result.get("val_loss"))
     except DivergedRun as error:

@@ -8,7 +8,7 @@ import shlex
 import signal
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from lrbench.run.checkpoint import CheckpointError, load_checkpoint, save_checkp
 from lrbench.run.parts import Parts, build_parts
 from lrbench.run.programs import run_program
 from lrbench.run.report import environment, header, outcome, summary
-from lrbench.run.shared import Branch
+from lrbench.run.shared import Branch, keep
 from lrbench.run.signals import Stopped, StopRequest
 from lrbench.scheduler import Scheduler, lint
 from lrbench.task import TaskConfig
@@ -56,6 +56,7 @@ def run(
     rerun: str | None = None,
     in_sweep: bool = False,
     shared_in: Path | None = None,
+    keep_at: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train what `cfg` describes in `folder`, or finish what was begun there.
 
@@ -67,6 +68,7 @@ def run(
         in_sweep: the run is one of a sweep: it shows no progress bar, the sweep has its own, and
             waits where another process still trains it.
         shared_in: the folder of the sweep with whose other runs it may share updates.
+        keep_at: durations from the run's start, after which its state is kept.
 
     Returns:
         The content of result.json.
@@ -79,7 +81,7 @@ def run(
     """
     handle = run_folder.lock(folder, wait=in_sweep)
     try:
-        return _run(cfg, folder, hydra, rerun, in_sweep, shared_in)
+        return _run(cfg, folder, hydra, rerun, in_sweep, shared_in, keep_at)
     except (MemoryError, RuntimeError) as error:
         reason = _lacks_memory(error)
         if reason is None:
@@ -113,6 +115,7 @@ def _run(
     rerun: str | None,
     in_sweep: bool,
     shared_in: Path | None,
+    keep_at: Sequence[str],
 ) -> dict[str, Any]:
     config = run_folder.plain_config(cfg)
     if "loop" in config:
@@ -144,6 +147,8 @@ def _run(
         with _assembled(parts, folder, config) as (loop, checkpoint):
             if branch is not None:
                 branch.join(loop, checkpoint)
+            if keep_at:
+                keep(loop, keep_at, folder, config, checkpoint)
             return _train(loop, checkpoint, parts, cfg, folder, hydra, tracker, in_sweep, branch)
     except distributed.ProcessLost as error:
         saved = (folder / run_folder.CHECKPOINT).exists()

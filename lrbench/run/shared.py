@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrbench.config import build
+from lrbench.config import ConfigError, build, duration
 from lrbench.files import run_folder
 from lrbench.files.atomic import atomic_write, remove_scratch
 from lrbench.run.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -94,6 +94,85 @@ def remove(sweep: Path) -> None:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def keep(
+    loop: Loop,
+    points: Sequence[str],
+    folder: Path,
+    config: Mapping[str, Any],
+    checkpoint: Mapping[str, Any] | None,
+) -> None:
+    """Let `loop` keep its state in the run folder `folder` at `points`, which are durations.
+
+    Args:
+        config: the run's, plain.
+        checkpoint: the one that the run goes on from; None: it begins.
+
+    Raises:
+        ConfigError: a point is none of the run, or the run's length is a time.
+    """
+    from lrbench.trainer.forks import Forks
+
+    steps = kept_steps(loop.total_steps, loop.steps_per_epoch, points)
+    if loop.seconds is not None or distributed.num_processes() > 1:
+        raise ConfigError("keep_at is for a run in one process whose length is in updates: null")
+    had = kept(folder)
+    steps = [step for step in steps if step not in had and step >= loop.state.step]
+
+    def save(state: dict[str, Any]) -> None:
+        made = {"environment": environment(loop.device, config), "from": str(folder)}
+        path = folder / run_folder.KEPT / f"{state['state']['step']}{STATE}"
+        path.parent.mkdir(exist_ok=True)
+        save_checkpoint(path, {**state, **made})
+
+    if not steps:
+        return
+    if loop.forks is None and not loop.begin_forks(
+        Forks(loop.course, {}, lambda *_: None, lambda *_: None), checkpoint
+    ):
+        log.warning("keep_at: the run began without it, and its states cannot be kept now")
+        return
+    assert loop.forks is not None
+    loop.forks.points, loop.forks.keep = steps, save
+
+
+def kept_steps(total_steps: int, steps_per_epoch: int, points: Sequence[str]) -> list[int]:
+    """The updates that `points` are, of a run.
+
+    Raises:
+        ConfigError: one is no duration, or lies outside the run.
+    """
+    found = []
+    for text in points:
+        try:
+            step = duration.whole_steps(
+                text, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+            )
+        except ValueError as error:
+            raise ConfigError(f"keep_at={error}") from error
+        if not 1 <= step <= total_steps:
+            raise ConfigError(f"keep_at={text} is update {step}, of {total_steps}")
+        found.append(step)
+    return found
+
+
+def kept(folder: Path) -> dict[int, Path]:
+    """The states that the run in `folder` has kept, by the updates taken."""
+    found = (folder / run_folder.KEPT).glob(f"*{STATE}")
+    return {int(path.stem): path for path in found if path.stem.isdecimal()}
+
+
+def lend(sweep: Path, config: Mapping[str, Any], step: int, path: Path) -> None:
+    """Let the run of `config` in `sweep`, once prepared, begin with the state at `path`.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    folder = sweep / run_folder.SHARED / _digest(common(config))
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / f"{run_folder.fingerprint(config)}-{step}{STATE}") as file:
+        file.write(path.read_bytes())
 
 
 class Branch:
@@ -202,7 +281,11 @@ class Branch:
             except CheckpointError as error:
                 log.warning("%s", error)
                 continue
-            same = fork["environment"] == now and fork["arithmetic"] == loop.arithmetic
+            same = (
+                fork["environment"] == now
+                and fork["arithmetic"] == loop.arithmetic
+                and fork["data"] == loop.data.record(loop.settings.batch_size)
+            )
             if same and fork["state"]["step"] == step:
                 journal = Journal.of(fork["journal"])
                 if len(journal.rows) == step and journal.agrees(loop.course):

@@ -114,6 +114,20 @@ def check_steering(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={cfg.get(key)} must be true or false")
 
 
+def kept_points(text: Any) -> list[str]:
+    """The durations that ``keep_at`` names, a list or one alone; none where null.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if text is None:
+        return []
+    parts = [text] if isinstance(text, str) else text
+    if not isinstance(parts, Sequence) or not all(isinstance(p, str) and p.strip() for p in parts):
+        raise ConfigError(f"keep_at={text} must be durations, such as [20%,40%], or null")
+    return [part.strip() for part in parts]
+
+
 def _planner(config: DictConfig, planned: Sweep) -> Callable[[DictConfig], None] | None:
     """What hears of the jobs that Hydra's own sweeper composes before the first one begins.
 

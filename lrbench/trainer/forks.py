@@ -26,6 +26,7 @@ class Forks:
         leave: keeps a state for the runs of these names.
         give_up: is told of runs that share nothing more and have been left no state.
         journal: what the run has measured from its first update on.
+        points: the updates after which `keep` is given the run's state, whoever may need it.
     """
 
     own: Course
@@ -33,6 +34,8 @@ class Forks:
     leave: Callable[[Sequence[str], dict[str, Any]], None]
     give_up: Callable[[Sequence[str]], None]
     journal: Journal = field(default_factory=Journal)
+    points: list[int] = field(default_factory=list)
+    keep: Callable[[dict[str, Any]], None] = lambda _: None
     _parts_at: dict[str, float] = field(default_factory=dict)
     _num_heard: int = 0  # evaluations that `_parts_at` takes into account
 
@@ -60,6 +63,10 @@ class Forks:
         if late:  # they parted before the state that this run began with
             self.give_up(late)
         return now
+
+    def over(self, step: int) -> bool:
+        """Whether nobody needs a later state of the run than that after `step` updates."""
+        return not self.others and all(point <= step for point in self.points)
 
     def _parting(
         self,

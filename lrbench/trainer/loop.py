@@ -461,7 +461,10 @@ class Loop:
         if names:
             forks.leave(names, self._present())
             self._lap(training=False)
-        if not forks.others:
+        if state.step in forks.points:
+            forks.keep(self._present())
+            self._lap(training=False)
+        if forks.over(state.step):
             self.forks = None  # nobody needs the journal any more
 
     def _save(self) -> None:

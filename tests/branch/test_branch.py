@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose
 from omegaconf import OmegaConf
 
 import lrbench
@@ -19,6 +20,7 @@ from lrbench.branch.cooldowns import plan, read_trunk
 from lrbench.compare.read import collect
 from lrbench.files import run_folder
 from lrbench.run.run import run
+from lrbench.run.sweep import kept_points
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SHORT = ["model=mlp", "trainer.length=40 steps", "trainer.eval_interval=12.5%"]
@@ -98,6 +100,28 @@ def test_cooldowns_train_their_trunk_once_and_each_as_it_would_alone(
     assert [each.strategy for each in read.runs] == ["constant+cooldown"] * 2
 
 
+def test_a_trunk_that_kept_its_states_is_not_trained_again(
+    trunk: Path, command: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SHORT, "scheduler=constant", "scheduler.warmup=4 steps", "keep_at=[25%,20 steps]"]
+    with lrbench.config.search(None):
+        cfg = compose("config", overrides=words, return_hydra_config=True)
+    Path("kept").mkdir()
+    run(cfg, Path("kept"), cfg.hydra, keep_at=kept_points(cfg.keep_at))
+    assert rows(Path("kept"))[-1]["train_loss"] == rows(trunk)[-1]["train_loss"]
+    assert command("kept", "at='25%,20 steps'", "output=b") == ""
+    for at, length in ((10, 13), (20, 25)):
+        folder = Path("b", f"at={at},length={length}")
+        shared = json.loads((folder / "result.json").read_text())["shared"]
+        assert (shared["updates"], shared["from"]) == (at, "kept")
+        assert [r["train_loss"] for r in rows(folder)[: at + 1]] == [
+            r["train_loss"] for r in rows(trunk)[: at + 1]
+        ]
+    assert "trained again" not in capsys.readouterr().err
+    assert command(str(trunk), "at=50%", "output=c") == ""
+    assert "has not kept its states up to update 20: 20 of its updates" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -125,8 +149,6 @@ def test_mistakes_are_answered_in_one_line(
 
 def config_only(folder: Path, *words: str) -> Path:
     """A folder with the config of a run that was not trained."""
-    from hydra import compose
-
     with lrbench.config.search(None):
         cfg = compose("config", overrides=[*SHORT, *words], return_hydra_config=True)
     folder.mkdir()

@@ -47,7 +47,17 @@ def keys() -> list[str]:
     found = {key for cfg in cfgs for key in flatten(OmegaConf.to_container(cfg, resolve=False))}
     groups = ("model", "optimizer", "scheduler", "trainer", "dataset.augment", "seed", "experiment")
     return sorted(
-        {*found, *groups, "trust", "resume", "rerun", "resume_policy", "share", "dry_run"}
+        {
+            *found,
+            *groups,
+            "trust",
+            "resume",
+            "rerun",
+            "resume_policy",
+            "share",
+            "keep_at",
+            "dry_run",
+        }
         - {"dataset"}
     )
 
