@@ -73,10 +73,11 @@ class Watch(Callback):
         planned = Sweep(folder, number_of_jobs(config))
         sweeps.listener = _planner(config, planned)
         current = planned
-        if current.done_before:
-            say(f"{current.done_before} runs are done already in {current.folder}")
-        if advice := at_once(config, (planned.num_jobs or 0) - planned.done_before):
-            say(advice)
+        if not config.dry_run:  # which says what is done, and starts nothing
+            if planned.done_before:
+                say(f"{planned.done_before} runs are done already in {planned.folder}")
+            if advice := at_once(config, (planned.num_jobs or 0) - planned.done_before):
+                say(advice)
         current.start()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
