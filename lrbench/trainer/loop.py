@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -21,13 +21,12 @@ from lrbench.optimizer.schedule_free import evaluation_mode, is_schedule_free, s
 from lrbench.record.recorder import Recorder
 from lrbench.scheduler import Plan, Scheduler
 from lrbench.task import Task
-from lrbench.trainer import MAX_STEPS, Trainer, distributed, hardware, native
+from lrbench.trainer import MAX_STEPS, Trainer, distributed, handover, hardware, native
 from lrbench.trainer.course import Course, evaluation_due
 from lrbench.trainer.evaluate import Evaluation, fetched, means
 from lrbench.trainer.evaluator import Evaluator
 from lrbench.trainer.forks import Forks
 from lrbench.trainer.journal import Journal
-from lrbench.trainer.restore import check_model, check_optimizer
 from lrbench.trainer.schedules import Schedules
 from lrbench.trainer.state import State
 from lrbench.trainer.update import GradientOverflow, Measured, Updater
@@ -69,6 +68,7 @@ class Loop:
 
     Attributes:
         forks: the runs that go on from this one's states; None: there are none.
+        lap_began, last_save: when time was last added to the run's, and when it was last saved.
 
     Raises:
         ValueError: the settings, the schedule, the optimizer or the data do not fit each other.
@@ -100,27 +100,8 @@ class Loop:
         self.seed = seed
         self.device = device
         self.state = State()
-        try:
-            self.steps_per_epoch = data.train.steps_per_epoch(settings.batch_size)
-            self.share = distributed.positions(
-                settings.batch_size, settings.gradient_accumulation_steps
-            )
-        except ValueError as error:
-            raise ValueError(f"trainer.{error}") from error
-        self.seconds = settings.seconds  # of a run whose length is a time; else None
-        if self.seconds is None:
-            self.total_steps = settings.total_steps(
-                self.steps_per_epoch, task.unit, task.units_per_example
-            )
-        else:
-            if distributed.num_processes() > 1:
-                raise ValueError(
-                    f"trainer.length={settings.length} is for one process, and several have clocks "
-                    "that differ: write epochs or steps"
-                )
-            self.total_steps = UNTIMED_EPOCHS * self.steps_per_epoch
-        self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
-        self._lay_out()
+        self._set_length()
+        self.lay_out()
         self.laid_out.set_momentum(0)
         self.dtype = hardware.choose_precision(settings.precision, device, self._bf16_is_faster)
         self.compiled = hardware.choose_compile(settings.compile, device, self.total_steps)
@@ -159,6 +140,30 @@ class Loop:
             batch_size=settings.eval_batch_size if self.compiled else None,
         )
 
+    def _set_length(self) -> None:
+        """Find out how many updates the run has, and which of them are followed by a record."""
+        settings, task = self.settings, self.task
+        try:
+            self.steps_per_epoch = self.data.train.steps_per_epoch(settings.batch_size)
+            self.share = distributed.positions(
+                settings.batch_size, settings.gradient_accumulation_steps
+            )
+        except ValueError as error:
+            raise ValueError(f"trainer.{error}") from error
+        self.seconds = settings.seconds  # of a run whose length is a time; else None
+        if self.seconds is None:
+            self.total_steps = settings.total_steps(
+                self.steps_per_epoch, task.unit, task.units_per_example
+            )
+        elif distributed.num_processes() > 1:
+            raise ValueError(
+                f"trainer.length={settings.length} is for one process, and several have clocks "
+                "that differ: write epochs or steps"
+            )
+        else:
+            self.total_steps = UNTIMED_EPOCHS * self.steps_per_epoch
+        self.eval_every, self.log_every = settings.intervals(self.total_steps, self.steps_per_epoch)
+
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of a forward pass in the run's precision."""
         return hardware.autocast(self.device, self.dtype)
@@ -185,33 +190,13 @@ class Loop:
             ValueError: it is of another model or optimizer.
         """
         self.state = State(**checkpoint["state"])
-        self._lap_began = time.perf_counter()
+        self.lap_began = time.perf_counter()
         self._next_look = -math.inf
         self._follow_clock()
         if not 0 <= self.state.step <= self.total_steps:
             raise ValueError(f"{self.state.step} updates were taken, of {self.total_steps}")
-        self._load(checkpoint)
-        self._lay_out()
-
-    def _load(self, checkpoint: dict[str, Any]) -> None:
-        """Take the tensors of `checkpoint` over, and what goes with them."""
-        check_model(self.model, checkpoint["model"])
-        check_optimizer(self.model, self.optimizer, checkpoint["optimizer"])
-        if self.settings.precision == "bf16_if_native":  # what was measured when the run began
-            self.dtype = hardware.DTYPES[checkpoint["arithmetic"][0]]
-        before, now = checkpoint["arithmetic"], self.arithmetic
-        if before != now:  # another machine, or a C++ compiler that has come or gone
-            log.warning(
-                "this run was begun in %s and goes on in %s: it will not be bit-identical to one "
-                "that never stopped",
-                *(", ".join(arithmetic) for arithmetic in (before, now)),
-            )
-        self.model.load_state_dict(checkpoint["model"])
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.others.restore(checkpoint["other_weights"])
-        if self.updater.scaler is not None:
-            self.state.loss_scale = checkpoint["state"]["loss_scale"]
-            self.updater.scaler.load_state_dict(self.state.loss_scale)
+        handover.load(self, checkpoint)
+        self.lay_out()
 
     def begin_forks(self, forks: Forks, checkpoint: Mapping[str, Any] | None) -> bool:
         """Leave other runs the states that they go on from, as `forks` says.
@@ -229,31 +214,7 @@ class Loop:
         self.forks = forks
         return True
 
-    def _take_over(self, fork: dict[str, Any]) -> None:
-        """Begin with the state that another run left, which is the same run up to there.
-
-        What that one measured is recorded anew, as this one records it: the two may name their
-        phases otherwise, or log at other updates.
-        """
-        state, journal = self.state, Journal.of(fork["journal"])
-        self._last_save = math.inf  # no state to be saved is this run's own yet
-        for step, entry in enumerate(journal, 1):
-            self.laid_out.set(step - 1)
-            state.step, state.seconds = step, entry.seconds
-            if entry.grad_norm is not None:
-                state.note_grad_norm(step, entry.grad_norm)
-            state.pending.append(entry.row)
-            if self._record_due():
-                self._lap_began = time.perf_counter()
-                self._record(entry.validation)
-        self._load(fork)
-        state.seconds, state.train_seconds = (
-            fork["state"][key] for key in ("seconds", "train_seconds")
-        )
-        if self.forks is not None:
-            self.forks.journal = journal
-
-    def _lay_out(self) -> None:
+    def lay_out(self) -> None:
         """Lay the schedules out on this run, given the validation losses so far."""
         losses = self.state.validations.get("loss", [])
         self.laid_out.lay_out(self.total_steps, self.steps_per_epoch, losses, self.state.val_steps)
@@ -269,11 +230,11 @@ class Loop:
         if self.seconds is None or not step or not due:
             return
         self._next_look = now + self.seconds / CLOCK_LOOKS
-        trained = self.state.train_seconds + now - self._lap_began
+        trained = self.state.train_seconds + now - self.lap_began
         self.total_steps = max(step, math.ceil(step * self.seconds / trained))
         self.log_every = self.settings.intervals(self.total_steps, self.steps_per_epoch)[1]
         try:
-            self._lay_out()
+            self.lay_out()
         except ValueError as error:
             if step == self.total_steps:
                 log.warning("the schedule was not finished when the time was up: %s", error)
@@ -301,11 +262,11 @@ class Loop:
         state = self.state
         self.recorder, self.save, self.stop = recorder, save, stop
         if fork is not None:
-            self._take_over(fork)
+            handover.take_over(self, fork)
         self.evaluator.begin_training()
         if state.step < self.total_steps:
             start_training(self.optimizer)
-        self._lap_began = self._last_save = self._last_watch = time.perf_counter()
+        self.lap_began = self.last_save = self._last_watch = time.perf_counter()
         self._next_look = -math.inf
         self._watch_due = distributed.agreed(
             lambda: time.perf_counter() - self._last_watch > WATCH_SECONDS
@@ -319,8 +280,8 @@ class Loop:
         )
         while True:
             self._follow_clock()
-            if self._record_due():
-                self._record()
+            if self.record_due():
+                self.record()
             ended = state.step == self.total_steps or self.stopped_early
             if self.forks is not None:
                 self._leave(self.forks, ended=ended)
@@ -352,9 +313,9 @@ class Loop:
         self._waiting.append(measured)
         # On a CPU looking costs nothing; a GPU is waited for once in a while.
         if self.device.type == "cpu" or self._watch_due():
-            self._collect()
+            self.collect()
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
         """Fetch the losses that are still on the device, and check that they are finite."""
         self._last_watch = time.perf_counter()
         if not self._waiting:
@@ -373,10 +334,11 @@ class Loop:
                 self._diverge(step, f"training loss is {loss}", loss)
         self.state.pending += rows
         if self.forks is not None:
-            seconds = self.state.seconds + self._last_watch - self._lap_began
+            seconds = self.state.seconds + self._last_watch - self.lap_began
             self.forks.journal.add(rows, grad_norms, seconds)
 
-    def _record_due(self) -> bool:
+    def record_due(self) -> bool:
+        """Whether the latest updates are to be recorded now."""
         step = self.state.step
         if step == self.state.recorded_step:
             return False
@@ -387,19 +349,19 @@ class Loop:
     def _evaluation_due(self) -> bool:
         return evaluation_due(self.state.step, self.eval_every, self.total_steps)
 
-    def _record(self, known: Evaluation | None = None) -> None:
+    def record(self, known: Evaluation | None = None) -> None:
         """Record the updates since the last record, with an evaluation where one is due.
 
         Args:
             known: what that evaluation found, where another run has made it.
         """
         state = self.state
-        self._collect()
-        self._lap(training=True)
+        self.collect()
+        self.lap(training=True)
         validation = known
         if known is None and self._evaluation_due():
             validation = self._evaluate(self.data.val)
-        self._lap(training=False)
+        self.lap(training=False)
         lr, momentum = current(self.optimizer)
         groups = named_groups(self.optimizer)
         lrs = {f"lr/{name}": groups[name][0]["lr"] for name in self.lr_names}
@@ -424,11 +386,11 @@ class Loop:
             if self.settings.keep_best and state.best_evaluation(self.measures) == latest:
                 self.others.keep(state.step)
             if self.laid_out.reads_losses:
-                self._lay_out()
+                self.lay_out()
         for step, reason in self.laid_out.changes(reported, state.step):
             log.info("update %d: %s", step, reason)
             self.recorder.text("schedule", step, reason)
-        if time.perf_counter() - self._last_save >= self.settings.checkpoint_interval_seconds:
+        if time.perf_counter() - self.last_save >= self.settings.checkpoint_interval_seconds:
             self._save()
 
     @property
@@ -449,7 +411,7 @@ class Loop:
         """
         found = self.evaluator(split, self.stop, kept)
         if found is None:
-            self._lap(training=False)
+            self.lap(training=False)
             self._interrupt()
         return found
 
@@ -459,38 +421,18 @@ class Loop:
         losses = state.validations.get("loss", [])
         names = forks.due(state.step, losses, state.val_steps, ended=ended)
         if names:
-            forks.leave(names, self._present())
-            self._lap(training=False)
+            forks.leave(names, handover.present(self))
+            self.lap(training=False)
         if state.step in forks.points:
-            forks.keep(self._present())
-            self._lap(training=False)
+            forks.keep(handover.present(self))
+            self.lap(training=False)
         if forks.over(state.step):
             self.forks = None  # nobody needs the journal any more
 
     def _save(self) -> None:
-        self.save(self._present())
-        self._last_save = time.perf_counter()
-        self._lap(training=False)
-
-    def _present(self) -> dict[str, Any]:
-        """All of the run's state, for whoever goes on from it."""
-        self._collect()
-        self._lap(training=True)
-        if self.updater.scaler is not None:
-            self.state.loss_scale = self.updater.scaler.state_dict()
-        return {
-            "state": asdict(self.state),
-            "arithmetic": self.arithmetic,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "other_weights": self.others.state(),
-            "counted_in": (self.task.unit, self.task.units_per_example),
-            "files": self.recorder.position(),
-            "total_steps": self.total_steps,
-            "steps_per_epoch": self.steps_per_epoch,
-            "data": self.data.record(self.settings.batch_size),
-            **({} if self.forks is None else {"journal": self.forks.journal.state()}),
-        }
+        self.save(handover.present(self))
+        self.last_save = time.perf_counter()
+        self.lap(training=False)
 
     @property
     def course(self) -> Course:
@@ -508,7 +450,7 @@ class Loop:
 
     def _diverge(self, step: int, what: str, loss: float = math.nan) -> NoReturn:
         lr = self._lr(step)
-        seconds = self.state.seconds + time.perf_counter() - self._lap_began
+        seconds = self.state.seconds + time.perf_counter() - self.lap_began
         grad_norm = self.state.pending_grad_norm
         values = {"lr": lr, "train/loss": loss, "train/grad_norm": grad_norm}
         self.recorder.record(step, step / self.steps_per_epoch, seconds, values)
@@ -540,10 +482,10 @@ class Loop:
         factor = self.plan.factor(max(0, step - 1))
         return float(self.optimizer.defaults["lr"] * factor)
 
-    def _lap(self, *, training: bool) -> None:
+    def lap(self, *, training: bool) -> None:
         """Add the time since the last call to the run's and, if `training`, to the training's."""
         now = time.perf_counter()
-        self.state.seconds += now - self._lap_began
+        self.state.seconds += now - self.lap_began
         if training:
-            self.state.train_seconds += now - self._lap_began
-        self._lap_began = now
+            self.state.train_seconds += now - self.lap_began
+        self.lap_began = now

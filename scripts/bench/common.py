@@ -176,7 +176,7 @@ def train(loop: Loop, warm_up: int = 0) -> float:
     def see(*_: object) -> None:
         nonlocal uncounted
         if loop.state.step + 1 == warm_up:
-            loop._lap(training=True)
+            loop.lap(training=True)
             uncounted = loop.state.train_seconds
 
     loop.optimizer.register_step_post_hook(see)

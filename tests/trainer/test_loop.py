@@ -235,12 +235,12 @@ def test_going_on_in_another_arithmetic_is_said(
     begun, saved = new_loop("trainer.precision=bf16"), Saved(stop_after=10)
     with pytest.raises(Interrupted):
         run(begun, tmp_path / "a", saved)
-    caplog.set_level("WARNING", "lrbench.trainer.loop")
+    caplog.set_level("WARNING", "lrbench.trainer.handover")
     caplog.clear()
     new_loop("trainer.precision=bf16").restore(saved.checkpoints[-1])
-    assert not [r for r in caplog.records if r.name == "lrbench.trainer.loop"]
+    assert not [r for r in caplog.records if r.name == "lrbench.trainer.handover"]
     new_loop("trainer.precision=fp32").restore(saved.checkpoints[-1])
-    assert [r.getMessage() for r in caplog.records if r.name == "lrbench.trainer.loop"] == [
+    assert [r.getMessage() for r in caplog.records if r.name == "lrbench.trainer.handover"] == [
         "this run was begun in bf16, channels_last, eager and goes on in fp32, channels_last, "
         "eager: it will not be bit-identical to one that never stopped"
     ]
