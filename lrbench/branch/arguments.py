@@ -49,9 +49,9 @@ def parse(argv: Sequence[str]) -> Request:
     Raises:
         ConfigError: there is not one run folder, or a word is not known.
     """
-    from lrbench.cli.argv import read_argv
+    from lrbench.cli.argv import names_folder, read_argv
 
-    folders = [word for word in argv if "=" not in word and not word.startswith("-")]
+    folders = [word for word in argv if names_folder(word)]
     rest = [word for word in argv if word not in folders]
     found = read_argv(
         rest, OWN_KEYS, command="lrbench.branch", options={"--json": ("--json", False)}

@@ -96,6 +96,14 @@ def read_argv(
     return words
 
 
+def names_folder(word: str) -> bool:
+    """Whether a word is the path of a folder; those of a sweep's runs hold = (cosine/seed=0)."""
+    key, equals, _ = word.partition("=")
+    if word[:1] in ("-", "~"):
+        return False
+    return not equals or ("/" in key and not key.lstrip("+").startswith("hydra/"))
+
+
 def _unquoted(value: str) -> str:
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         return value[1:-1]

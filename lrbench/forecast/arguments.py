@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrbench.cli.argv import CONFIG_DIR, read_argv
+from lrbench.cli.argv import CONFIG_DIR, names_folder, read_argv
 from lrbench.config import GROUPS, ConfigError
 
 HELP = """\
@@ -63,10 +63,10 @@ def parse(
         if word in CONFIG_DIR:
             rest += [word, *words[:1]]
             words = words[1:]
-        elif "=" in word or word[:1] in ("-", "~"):
-            rest.append(word)
-        else:
+        elif names_folder(word):
             folders.append(Path(word).expanduser())
+        else:
+            rest.append(word)
     found = read_argv(
         rest,
         ("output", *more),

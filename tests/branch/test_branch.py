@@ -28,7 +28,7 @@ SHORT = ["model=mlp", "trainer.length=40 steps", "trainer.eval_interval=12.5%"]
 
 @pytest.fixture(scope="module")
 def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trunk") / "constant"
+    folder = tmp_path_factory.mktemp("trunk") / "constant" / "length=40 steps,seed=0"  # a sweep's
     lrbench.train(*SHORT, "scheduler=constant", "scheduler.warmup=4 steps", folder=folder)
     return folder
 
@@ -136,6 +136,7 @@ def test_a_trunk_that_kept_its_states_is_not_trained_again(
             ["RUN", "at=20%", "seed=1"],
             "seed=1 would change the run: give at, cooldown, output alon",
         ),
+        (["wsd/seed=7", "at=20%"], "wsd/seed=7 is not a run folder: it has no .hydra/config.yaml"),
         (["nowhere", "at=20%"], "nowhere is not a run folder: it has no .hydra/config.yaml"),
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lrbench.forecast.__main__ import main
+from lrbench.forecast.arguments import parse
 from lrbench.forecast.fit import CurveFit
 from lrbench.forecast.laws import MULTI_POWER
 
@@ -123,3 +124,10 @@ def test_runs_without_a_common_loss_are_refused(tmp_path: Path) -> None:
     write_runs(tmp_path, ("linear",), column="val_accuracy")
     with pytest.raises(SystemExit, match="no loss that all of them record"):
         main([str(tmp_path)])
+
+
+def test_a_run_folder_of_a_sweep_is_no_override() -> None:
+    words = ["outputs/five/cosine/seed=0", "seed=0", "hydra/launcher=joblib"]
+    found = parse(words)
+    assert found.folders == (Path(words[0]),)
+    assert list(found.overrides) == words[1:]
