@@ -75,9 +75,9 @@ def _compare(words: list[str]) -> None:
 
     keys = {name: name.replace("_", "-") for name in (*OPTIONS, *KEYS)}
     own = [
-        f"--{keys[key]}={value}" if (key := word.partition("=")[0]) in keys else word
+        f"--{keys[key]}={value}" if equals and key in keys else word
         for word in words
-        for value in [word.partition("=")[2]]
+        for key, equals, value in [word.partition("=")]
     ]
     given = vars(parser().parse_args(own))
     for name in REPEATED:

@@ -336,6 +336,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["{empty}/none"], "{empty}/none does not exist"),
         (["{empty}", "margin=x"], "margin=x must be above 0: a number in the measure's unit such as 0.2, or a share of the best mean such as 1%"),  # noqa: E501
         ([], "the following arguments are required: DIR (--help shows how)"),
+        (["lr"], "lr does not exist"),  # a folder, though a key is called so
         (["{empty}", "require=wsd bests cosine"], "require='wsd bests cosine' is not understood: write 'wsd beats cosine' or 'loss(cosine) <= 0.5', in the measure's unit"),  # noqa: E501
         (["{empty}", "--targets", "soon"], "target soon must be a share of the way such as 90% or a value such as 0.93"),  # noqa: E501
         (["{runs}", "--output", "/dev/null/x"], None),
