@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from lrbench.importer.raw import RawRun, flat_yaml
 SETTINGS_FILES = ("hparams.yaml", "args.yaml", "config.yaml", "args.json", "params.json",
                   "config.json")  # fmt: skip
 HEAD = 65_536  # bytes that tell a format: a header may be long
+REPORT = "report.html"  # of a comparison; beside it lie
+REPORTED = ("report.json", "runs.csv", "summary.csv", "pairs.csv", "looks.json")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,12 @@ def read_sources(sources: Sequence[Path]) -> tuple[list[RawRun], list[str]]:
     runs = _merged(raws, notes)
     if not runs:
         more = f" ({notes[0]})" if notes else ""
+        done = [source for source in sources if source.is_dir() and any(source.rglob(RESULT))]
+        if done:
+            raise ValueError(
+                f"{done[0]} holds run folders, which need no import: "
+                f"python -m lrbench.compare {shlex.quote(str(done[0]))}"
+            )
         raise ValueError(
             f"no log that is read in {', '.join(map(str, sources))}{more}: name the folder or file "
             "of one of the tools that python -m lrbench.importer --help lists"
@@ -103,6 +112,8 @@ def _files(source: Path) -> Iterator[Path]:
             continue
         for name in names:
             path = Path(root, name)
+            if REPORT in names and name in REPORTED:
+                continue
             if name not in SETTINGS_FILES and path.is_file() and not path.is_symlink():
                 yield path
 

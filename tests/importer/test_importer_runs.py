@@ -212,6 +212,10 @@ WRONG_COMPARED = [
     (["logs", "format=auto", "steps_per_epoch=ten"], "steps_per_epoch=ten must be a whole number"),
     (["logs"], "no runs in logs: a run folder holds a result.json; other tools' logs: add format="),
     (["nowhere", "format=auto"], "nowhere does not exist"),
+    (
+        ["runs", "format=auto"],
+        "runs holds run folders, which need no import: python -m lrbench.com",
+    ),
 ]
 
 
@@ -221,6 +225,9 @@ def test_a_wrong_word_of_a_comparison_of_logs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "logs/log.csv", "step,val_loss\n1,2.0\n2,1.0\n")
+    for path in ("runs/wsd/result.json", "runs/report.html", "runs/report.json"):
+        write(tmp_path / path, "{}")
+    write(tmp_path / "runs/pairs.csv", "num,mean\n1,2.0\n")
     with pytest.raises(SystemExit) as ended:
         compare_main(words)
     assert str(ended.value.code).startswith(f"lrbench.compare: {said}")
