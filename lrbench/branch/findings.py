@@ -14,6 +14,7 @@ from rich.table import Table
 
 from lrbench.branch.cooldowns import Cooldown, Trunk
 from lrbench.cli.console import line
+from lrbench.cli.wording import counted
 from lrbench.files import run_folder
 from lrbench.files.result import RunResult
 
@@ -60,8 +61,9 @@ class Findings:
         """What all of it cost, in one line."""
         last = self.points[-1]
         return (
-            f"{len(self.points)} budgets for {last.spent:,} updates, trunk and cooldowns, where "
-            f"independent runs take {last.independent:,}: {last.spent / last.independent:.0%}"
+            f"{counted(len(self.points), 'budget')} for {last.spent:,} updates, trunk and "
+            f"cooldowns, where independent runs take {last.independent:,}: "
+            f"{last.spent / last.independent:.0%}"
         )
 
 
@@ -129,7 +131,7 @@ def show(found: Findings, written: Sequence[Path], folder: Path) -> None:
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = ("from update", "to update", "val loss before", "val loss", f"test {found.measure}")
-    for name in (*names, "updates spent", "independent"):
+    for name in (*names, "updates spent", "in runs alone"):
         table.add_column(name, justify="right")
     for point in found.points:
         losses_ = (point.trunk_val_loss, point.val_loss, point.test)

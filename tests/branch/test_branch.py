@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 import lrbench
 from lrbench.branch import __main__ as program
 from lrbench.branch.cooldowns import plan, read_trunk
+from lrbench.branch.findings import Findings, Point, show
 from lrbench.compare.read import collect
 from lrbench.files import run_folder
 from lrbench.run.run import run
@@ -186,3 +187,17 @@ def test_help_comes_without_torch(capsys: pytest.CaptureFixture[str]) -> None:
     program.main(["--help"])
     assert "at=POINTS" in capsys.readouterr().out
     assert "lrbench.branch.arguments" in sys.modules
+
+
+def test_the_table_fits_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    point = Point(
+        at=1000, length=1250, trunk_val_loss=0.5, val_loss=0.25, test=0.875, spent=1250,
+        independent=1250, folder="f",
+    )  # fmt: skip
+    show(Findings(measure="accuracy", points=(point,), trunk={}, falls={}), [], tmp_path)
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert "1 budget for 1,250 updates" in printed
