@@ -6,6 +6,7 @@ are those of an empty picture.
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def install() -> None:
 
     Figure.savefig = save  # type: ignore[method-assign, assignment]
 
+    @functools.wraps(rastered)  # matplotlib passes less to a function of its own
     def print_png(canvas: FigureCanvasAgg, target: Any, **how: Any) -> None:
         if real:
             rastered(canvas, target, **how)
