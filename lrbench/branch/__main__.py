@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 from lrbench.branch.arguments import HELP, Request, parse
@@ -53,7 +54,7 @@ def branch(request: Request) -> str | None:
         print_json(content)
     else:
         written = [folder / f"branch.{ending}" for ending in ("png", "svg", "json")]
-        findings.show(found, written, folder)
+        findings.show(found, written)
     diverged = sum(not result.completed for result in results.values())
     return f"{diverged} of {len(results)} runs diverged" if diverged else None
 
@@ -62,8 +63,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     from lrbench.run.signals import unwind_on_sigterm
 
+    def interrupted() -> None:
+        print("interrupted: the same command continues with what is missing", file=sys.stderr)
+
     unwind_on_sigterm()
-    shell.run("lrbench.branch", lambda words: branch(parse(words)), argv, help=lambda: HELP)
+    shell.run(
+        "lrbench.branch",
+        lambda words: branch(parse(words)),
+        argv,
+        help=lambda: HELP,
+        interrupted=interrupted,
+    )
 
 
 if __name__ == "__main__":

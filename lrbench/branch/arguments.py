@@ -26,7 +26,7 @@ before the points are trained once for all cooldowns: by RUN, if it kept its sta
   output=FOLDER         where the runs, branch.png, branch.svg and branch.json go. Default: named
                         after RUN in outputs/. The same command continues what was interrupted
 
-python -m lrbench.compare FOLDER compares the runs.
+python -m lrbench.compare FOLDER OTHERS compares the runs with others of the same length.
 
 Options: --json (print what was found as JSON instead of the table), --help; trust=MODULE allows
 RUN's config to name code of yours. HYDRA_FULL_ERROR=1 shows the traceback behind an error."""
@@ -64,7 +64,8 @@ def parse(argv: Sequence[str]) -> Request:
         raise ConfigError(
             f"{len(folders)} run folders: name one, python -m lrbench.branch RUN at='20%,40%'"
         )
-    points = tuple(text.strip() for text in found.own.get("at", "").split(",") if text.strip())
+    listed = found.own.get("at", "").strip().removeprefix("[").removesuffix("]")
+    points = tuple(text.strip() for text in listed.split(",") if text.strip())
     if not points:
         raise ConfigError("at= needs points of the run, such as at='20%,40%,60%'")
     output = found.own.get("output")

@@ -126,7 +126,7 @@ def as_json(trunk: Trunk, found: Findings) -> dict[str, Any]:
     }
 
 
-def show(found: Findings, written: Sequence[Path], folder: Path) -> None:
+def show(found: Findings, written: Sequence[Path]) -> None:
     """Print the table and what it comes to."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -144,4 +144,3 @@ def show(found: Findings, written: Sequence[Path], folder: Path) -> None:
     line(console, found.summary)
     for path in written:
         line(console, f"wrote {path}")
-    line(console, f"the runs compared: python -m lrbench.compare {folder}")

@@ -141,7 +141,8 @@ def _run(
         log.info("already done: %s (%s)", folder, result["status"])
         return result
     distributed.lead({"config": config, "folder": str(folder.absolute())})
-    branch = None if shared_in is None else Branch(shared_in, config)
+    # A run that began with another one's state would lack those that it is told to keep.
+    branch = None if shared_in is None or keep_at else Branch(shared_in, config)
     # torch takes seconds to import: not before everything that can be checked without it.
     try:
         with _assembled(parts, folder, config) as (loop, checkpoint):

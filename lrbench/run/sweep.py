@@ -129,6 +129,11 @@ def kept_points(text: Any) -> list[str]:
     return [part.strip() for part in parts]
 
 
+def _shares(config: DictConfig) -> bool:
+    """Whether the sweep's runs may begin with states of one another."""
+    return bool(config.share) and config.keep_at is None
+
+
 def _planner(config: DictConfig, planned: Sweep) -> Callable[[DictConfig], None] | None:
     """What hears of the jobs that Hydra's own sweeper composes before the first one begins.
 
@@ -149,7 +154,7 @@ def _planner(config: DictConfig, planned: Sweep) -> Callable[[DictConfig], None]
     loader = GlobalHydra.instance().config_loader()
     swept = [key for key, o in sweeps.overrides_of(config, loader).items() if o.is_sweep_override()]
     varied = any(key.startswith(("scheduler", "trainer", "experiment")) for key in swept)
-    if not (config.dry_run or (config.share and varied)):
+    if not (config.dry_run or (_shares(config) and varied)):
         return None
     jobs: dict[str, dict[str, Any]] = {}
 
@@ -178,7 +183,7 @@ def _plan(planned: Sweep, jobs: Sequence[shared.Job], config: DictConfig) -> Non
         with suppress(OSError):  # the sweep goes without it
             shared.prepare(planned.folder, new)
         return
-    sets = savings.plan(new, share=config.share)
+    sets = savings.plan(new, share=_shares(config))
     _end()
     for line in savings.describe(planned.folder, sets, len(jobs) - len(new)):
         say(line)

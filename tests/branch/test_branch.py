@@ -110,7 +110,7 @@ def test_a_trunk_that_kept_its_states_is_not_trained_again(
     Path("kept").mkdir()
     run(cfg, Path("kept"), cfg.hydra, keep_at=kept_points(cfg.keep_at))
     assert rows(Path("kept"))[-1]["train_loss"] == rows(trunk)[-1]["train_loss"]
-    assert command("kept", "at='25%,20 steps'", "output=b") == ""
+    assert command("kept", "at=[25%,20 steps]", "output=b") == ""
     for at, length in ((10, 13), (20, 25)):
         folder = Path("b", f"at={at},length={length}")
         shared = json.loads((folder / "result.json").read_text())["shared"]
@@ -190,14 +190,14 @@ def test_help_comes_without_torch(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_table_fits_80_columns(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     point = Point(
         at=1000, length=1250, trunk_val_loss=0.5, val_loss=0.25, test=0.875, spent=1250,
         independent=1250, folder="f",
     )  # fmt: skip
-    show(Findings(measure="accuracy", points=(point,), trunk={}, falls={}), [], tmp_path)
+    show(Findings(measure="accuracy", points=(point,), trunk={}, falls={}), [])
     printed = capsys.readouterr().out
     assert "…" not in printed
     assert "1 budget for 1,250 updates" in printed

@@ -110,10 +110,12 @@ def test_a_sweep_shares_unless_it_must_not(
     command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     swept = ["-m", "scheduler=constant,step", "trainer.length=10 steps"]
-    for folder, share in (("s", "true"), ("t", "false")):
-        assert command(*swept, "model=mlp", f"share={share}", f"hydra.sweep.dir={folder}") == ""
+    for folder, word in (("s", "share=true"), ("t", "share=false"), ("u", "keep_at=[50%]")):
+        assert command(*swept, "model=mlp", word, f"hydra.sweep.dir={folder}") == ""
     said = capsys.readouterr().out
     assert said.count("updates were trained once for several runs") == 1
+    # one that began with a later state of another run would lack its own
+    assert all(Path("u", name, "seed=0", "kept", "5.pt").exists() for name in ("constant", "step"))
     assert "3 of 20 updates were trained once for several runs" in said
     results = [json.loads(Path(f, "step/seed=0/result.json").read_text()) for f in "st"]
     assert results[0]["shared"] | {"seconds": 0} == {
