@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import absl.logging
 import pictures
 import pytest
 
@@ -25,6 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     pictures.install()
+    # TensorBoard's logger would close the stderr of its import, pytest's, as soon as another test
+    # sets logging up anew (absl.logging.PythonHandler.close).
+    absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.hookimpl(tryfirst=True)
