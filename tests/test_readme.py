@@ -23,7 +23,7 @@ TEXT = "\n".join(PAGES.values())
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-def tested(line: str) -> str:
+def in_short(line: str) -> str:
     """The command of a page's `line`; a study is planned, as tests/study trains whole ones."""
     command = line.split("   #")[0].strip()
     if not command.startswith("python -m lrbench.study"):
@@ -33,7 +33,7 @@ def tested(line: str) -> str:
 
 COMMANDS = list(  # each once, on however many pages it stands
     dict.fromkeys(
-        tested(line)
+        in_short(line)
         for language, block in BLOCKS
         if language == "bash"
         for line in block.splitlines()
