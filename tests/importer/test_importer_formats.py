@@ -220,6 +220,26 @@ def test_mlflow_file_store(tmp_path: Path) -> None:
     assert list(found.runs) == ["mlruns/0/r1"]
 
 
+def test_mlflow_file_store_of_its_own_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking: Any = pytest.importorskip("mlflow.tracking")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a database takes seconds to set up
+    client = tracking.MlflowClient(f"file:{tmp_path}/mlruns")
+    run = client.create_run(client.create_experiment("own"), run_name="r1").info.run_id
+    for key, value in {"scheduler": "cosine", "seed": 3, "lr": 0.1}.items():
+        client.log_param(run, key, value)
+    for step in range(STEPS):
+        client.log_metric(run, "val/loss", LOSS[step], step=step * 10)
+        client.log_metric(run, "lr", LR[step], step=step * 10)
+    client.set_terminated(run)
+    result, history, _ = imported(tmp_path / "mlruns", tmp_path / "to")
+    assert column(history, "val_loss") == LOSS
+    assert column(history, "lr") == LR
+    assert list(history["step"]) == [step * 10 for step in range(STEPS)]
+    assert (result["strategy"], result["seed"], result["status"]) == ("cosine", 3, "completed")
+
+
 def test_json_of_records_lines_and_columns(tmp_path: Path) -> None:
     records = [{"iter": 5 * step, "val_loss": LOSS[step], "note": "a"} for step in range(STEPS)]
     columns = {"iter": [5 * step for step in range(STEPS)], "val_loss": LOSS}
