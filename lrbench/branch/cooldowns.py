@@ -70,7 +70,7 @@ def read_trunk(folder: Path) -> Trunk:
         config=config,
         choices=run_folder.read_choices(folder),
         course=Courses()(config),
-        # The floor of a constant schedule, by which none is meant, is its peak.
+        # To 0 where the schedule has no min_factor, as constant has none.
         floor=float(getattr(parts.scheduler, "min_factor", 0.0)),
     )
 

@@ -133,7 +133,7 @@ def _varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _known(key: str, settings: Mapping[str, Any]) -> bool:
-    """Whether a run says `key`, be it by leaving it out of the config that it recorded."""
+    """Whether a run's `key` is known: it is set, or the recorded config leaves it out."""
     return key in settings or settings.get("config") != NOT_RECORDED
 
 

@@ -57,7 +57,7 @@ class Courses:
 
 
 def _sizes(parts: Parts) -> tuple[int, str, int]:
-    """Updates of an epoch, what the task counts in, and how many of it an example has."""
+    """Updates of an epoch, the unit that the task counts in, and units per example."""
     import torch
 
     settings = parts.settings

@@ -246,7 +246,7 @@ class Branch:
                 yield name, Course.of(*parts, *task)
 
     def _wait(self, others: Mapping[str, Course], loop: Loop, *, begins: bool) -> None:
-        """Wait until no run has still to leave this one its state, then count as in training."""
+        """Wait while some run in training owes this one a state, then count as in training."""
         from lrbench.trainer.forks import promised
 
         told = False
@@ -323,7 +323,7 @@ class Branch:
                     os.link(paths[0], path)
                 except FileExistsError:
                     continue
-                except OSError:  # the first one; or the file system knows no links
+                except OSError:  # no file to link to yet, or the file system has no links
                     save_checkpoint(path, state)
             log.info("left the state after update %d for %d other runs", step, len(names))
             for name in names:

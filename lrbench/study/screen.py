@@ -168,7 +168,7 @@ def gone(found: Screened, strategies: Sequence[str]) -> list[str]:
 def _best(
     found: Mapping[tuple[str, float], Forecast], references: Collection[str]
 ) -> dict[str, float]:
-    """The lowest forecast that each name is held against."""
+    """What each name is held against: a reference's own lowest forecast, else all strategies'."""
     finals: dict[str, list[float]] = {}
     for (name, _), forecast in found.items():
         finals.setdefault(name, []).append(forecast.final[0])

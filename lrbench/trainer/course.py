@@ -12,7 +12,7 @@ from lrbench.scheduler import Plan, Scheduler
 from lrbench.scheduler.difference import first_difference
 from lrbench.trainer import Trainer
 
-HOPELESS = 1.0  # a validation loss that never gets better lets a plateau cut as early as it can
+HOPELESS = 1.0  # constant validation loss: never improves, so a plateau cuts as early as it can
 
 
 def evaluation_due(step: int, eval_every: int, total_steps: int) -> bool:

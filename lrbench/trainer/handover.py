@@ -67,7 +67,7 @@ def take_over(loop: Loop, fork: dict[str, Any]) -> None:
     phases otherwise, or log at other updates.
     """
     state, journal = loop.state, Journal.of(fork["journal"])
-    loop.last_save = math.inf  # no state to be saved is this run's own yet
+    loop.last_save = math.inf  # save no checkpoint while the other run's records are repeated
     for step, entry in enumerate(journal, 1):
         loop.laid_out.set(step - 1)
         state.step, state.seconds = step, entry.seconds

@@ -36,7 +36,7 @@ PAIRS = 5  # passes in each precision
 FASTER = 1.1  # bf16 is taken if it is at least so many times as fast
 HOPELESS = 0.5  # below it a first pair is enough
 
-_found: dict[str, bool] = {}  # by this process, which need not have been able to write it down
+_found: dict[str, bool] = {}  # this process's results, in case the cache is not writable
 
 
 def bf16_is_faster(model: nn.Module, loss: Loss, batch: tuple[Tensor, Tensor]) -> bool:
@@ -73,7 +73,7 @@ def _has_kernels() -> bool:
     oneDNN has them for AVX-512 and beyond, whether or not these have instructions for bf16.
     """
     if not torch.backends.mkldnn.is_available():
-        return True  # another library's may
+        return True  # another library may have fast kernels
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -134,7 +134,7 @@ def _seconds(
             outputs = model(inputs)
         loss(outputs.float(), targets).backward()
     except RuntimeError:
-        if dtype == torch.float32:  # as training will say too
+        if dtype == torch.float32:  # training would fail with it too
             raise
         return float("inf")
     model.zero_grad(set_to_none=True)
