@@ -6,12 +6,13 @@ import errno
 import shlex
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
+from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lrbench.config import GROUPS, flatten
+from lrbench.config import GROUPS, ConfigError, flatten
 from lrbench.config.checks import nearest
 
 PACKAGES = {  # what lrbench can do without, and the package that brings it
@@ -21,6 +22,25 @@ PACKAGES = {  # what lrbench can do without, and the package that brings it
     "ray": "hydra-ray-launcher",
     "optuna": "optuna",
 }
+
+
+def load_optuna(asked: str) -> Any:
+    """The package Optuna, told to print warnings alone.
+
+    Args:
+        asked: the word of the command that asks for it, for the message.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise ConfigError(
+            f"{asked} needs Optuna, which is not installed: pip install {PACKAGES['optuna']}"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
 
 
 class Failure(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 
 
@@ -14,6 +15,15 @@ def counted(number: int, noun: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """`words` as a command line: ``"trainer.length='5 epochs'"`` where that quotes, else as shlex.
+
+    A shell reads both alike; shlex.join alone writes ``'trainer.length='"'"'5 epochs'"'"''``.
+    """
+    plain = re.compile(r"""[^"$`\\!]*'[^"$`\\!]*""")
+    return " ".join(f'"{w}"' if plain.fullmatch(w) else shlex.quote(w) for w in words)
 
 
 def alike(told: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

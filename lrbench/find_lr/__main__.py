@@ -22,6 +22,7 @@ from rich.console import Console
 from lrbench.cli import shell
 from lrbench.cli.argv import Argv, read_argv
 from lrbench.cli.console import line, print_json
+from lrbench.cli.wording import shell_line
 from lrbench.config import CONF, ConfigError, search, trust
 from lrbench.files import run_folder
 from lrbench.find_lr.advice import Advice, advise, caution
@@ -170,9 +171,9 @@ def commands(words: Argv, advice: Advice) -> Iterator[str]:
     more = [] if words.config_dir is None else ["--config-dir", str(words.config_dir)]
     more += trust.words()
     start = ["python", "-m", "lrbench", *more]
-    yield shlex.join([*start, *kept, *advice.override.split()])
+    yield shell_line([*start, *kept, *advice.override.split()])
     lrs = ",".join(f"{lr:g}" for lr in advice.grid)
-    yield shlex.join([*start, "-m", *kept, *advice.choice.split(), f"optimizer.lr={lrs}"])
+    yield shell_line([*start, "-m", *kept, *advice.choice.split(), f"optimizer.lr={lrs}"])
 
 
 def help_text() -> str:

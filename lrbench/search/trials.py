@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lrbench.cli.mistakes import PACKAGES
+from lrbench.cli.mistakes import load_optuna
 from lrbench.cli.sweep_folders import quoted
 from lrbench.compare.find import find
 from lrbench.compare.read import collect
@@ -137,7 +137,7 @@ def search(request: Request, *, knots: int, trials: int, short: float) -> Search
 
 def _tried(runs: Short, knots: int, trials: int) -> dict[tuple[float, ...], float]:
     """Each shape that was tried and did not diverge, and its goodness."""
-    optuna = _optuna()
+    optuna = load_optuna("by=trials")
     num_random = max(2, trials // 4)
     sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=num_random + 2)
     study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -202,14 +202,3 @@ def _warmup(choice: Choice) -> str:
             "scheduler.warmup=5%"
         )
     return f"{amount:g}%"
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise ConfigError(
-            f"by=trials needs Optuna, which is not installed: pip install {PACKAGES['optuna']}"
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna

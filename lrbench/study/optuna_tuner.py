@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lrbench.cli.mistakes import PACKAGES
-from lrbench.config import ConfigError
+from lrbench.cli.mistakes import load_optuna
 from lrbench.study.records import Setting, Trial
 from lrbench.study.settings import GRID_RATIO, Study
 from lrbench.study.tune import Attempt, Tuned, best, first_grid
@@ -67,7 +66,7 @@ class _Search:
     def __init__(
         self, knobs: dict[str, Any], lrs: Sequence[float], default_lr: float, num_random: int
     ) -> None:
-        optuna = _optuna()
+        optuna = load_optuna("tuner=optuna")
         sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=num_random)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._state = optuna.trial.TrialState
@@ -150,14 +149,3 @@ def _near_the_end(searches: dict[str, _Search], lrs: Sequence[float]) -> Iterato
                 f"{name} is best at lr {lr:g}, near the end of the range from {lrs[0]:g} to "
                 f"{lrs[-1]:g}: a wider one (study.num_trials, study.lrs) may hold a better one"
             )
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise ConfigError(
-            f"tuner=optuna needs Optuna, which is not installed: pip install {PACKAGES['optuna']}"
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna

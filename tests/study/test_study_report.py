@@ -146,8 +146,7 @@ def test_the_command_can_be_pasted() -> None:
     setting = Setting(lr=0.0001, knobs={"warmup": "3 epochs", "pct_start": "10%"})
     assert command(outcome, "onecycle", setting) == (
         "python -m lrbench model=mlp scheduler=onecycle optimizer.lr=0.0001 "
-        "'scheduler.warmup='\"'\"'3 epochs'\"'\"'' scheduler.pct_start=10% "
-        "'trainer.length='\"'\"'4.5 epochs'\"'\"''"
+        "\"scheduler.warmup='3 epochs'\" scheduler.pct_start=10% \"trainer.length='4.5 epochs'\""
     )
 
 

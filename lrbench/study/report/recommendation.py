@@ -6,12 +6,11 @@ that stands first in their comparison; how sure that is, the comparison's own he
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lrbench.cli.wording import counted, listed
+from lrbench.cli.wording import counted, listed, shell_line
 from lrbench.compare.analysis import Analysis
 from lrbench.compare.verdict import verdict
 from lrbench.config import trust
@@ -111,7 +110,7 @@ def command(outcome: StudyOutcome, strategy: str, setting: Setting) -> str:
         words.append(f"trainer.length={_quoted(outcome.full.length)}")
     taken = {word.partition("=")[0] for word in words}
     given = [text for text in outcome.overrides if text.partition("=")[0] not in taken]
-    return shlex.join(["python", "-m", "lrbench", *given, *words, *trust.words()])
+    return shell_line(["python", "-m", "lrbench", *given, *words, *trust.words()])
 
 
 def _quoted(value: Any) -> str:
